@@ -1,0 +1,3 @@
+module wirefleet.dev/wire
+
+go 1.26

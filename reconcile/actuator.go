@@ -1,0 +1,20 @@
+package reconcile
+
+import "context"
+
+// Outcome is what became of a change; it completes the sentence "api was ...".
+type Outcome string
+
+// The outcomes.
+const (
+	Done    Outcome = "done"
+	Already Outcome = "already" // true before the actuator came
+	Failed  Outcome = "failed"  //
+	Skipped Outcome = "skipped" // what it needs failed, or the run was interrupted
+)
+
+// Actuator makes a change true. Do may be called again after a crash at any line: it looks first, does what
+// is missing, and returns nil only after it has observed the result itself.
+type Actuator interface {
+	Do(ctx context.Context, c Change) (Outcome, error)
+}

@@ -1,0 +1,73 @@
+package reconcile
+
+import "fmt"
+
+// Kind is what a change does; it completes the sentence "wire will ...".
+type Kind string
+
+// The closed set of kinds, in the order in which a create runs.
+const (
+	StartRelay     Kind = "start relay"
+	CreateSession  Kind = "create session"  // key, card, trust: whatever of them is missing
+	AllocateSlot   Kind = "allocate slot"   // none yet, or lost (404, 403, 413)
+	RegisterDir    Kind = "register dir"    // cwd -> name
+	PairMesh       Kind = "pair mesh"       // all edges as one change
+	StartDaemon    Kind = "start daemon"    //
+	RestartDaemon  Kind = "restart daemon"  // other executable, build or interval; hung; takeover
+	StopDaemon     Kind = "stop daemon"     // duplicate, or ours and unwanted
+	RemovePins     Kind = "remove pins"     // sisters' routes and pins of a session that goes, extra edges
+	DestroySession Kind = "destroy session" // home and key
+	ForgetDir      Kind = "forget dir"      // registry entry of a session that moved or went
+	StopRelay      Kind = "stop relay"      // down only
+)
+
+// ID names a change within its plan: kind and subjects.
+type ID string
+
+// Reason is which observation differs from which wish. It is for people and never steers a run.
+type Reason struct {
+	Code string `json:"code"` // closed set, e.g. "daemon-dead", "slot-lost", "edge-half"
+	Text string `json:"text"` // "pid 4711 in the record is not alive"
+}
+
+// Pair is one edge of the mesh, by session name, sorted, with what is wrong with it.
+type Pair struct {
+	A, B   string
+	Reason Reason
+}
+
+// Change is one thing to do.
+type Change struct {
+	Kind     Kind
+	Subjects []string // session names, or the relay's URL
+	Reason   Reason
+	Needs    []ID // changes of this plan that must have succeeded before
+	Destroys bool
+	Pairs    []Pair // PairMesh and RemovePins
+}
+
+// ID is the change's name within its plan.
+func (c Change) ID() ID {
+	if c.Kind == PairMesh {
+		return ID(c.Kind)
+	}
+	return ID(fmt.Sprint(c.Kind, " ", c.Subjects))
+}
+
+// Report is something that differs and that no change repairs: a conflict, an unknown, a foreign process.
+type Report struct {
+	Subject string `json:"subject"`
+	Reason  Reason `json:"reason"`
+	Advice  string `json:"advice,omitempty"`
+}
+
+// Plan is what Diff found. Changes are in an order that respects Needs.
+type Plan struct {
+	Changes   []Change
+	Blocked   []Report // differs from the file and cannot be repaired by apply
+	Notes     []Report // beside the file: unmanaged sessions, extra edges, versions of the reference
+	Unmanaged []string
+}
+
+// Empty says that nothing is left to do; every caller asks here.
+func (p Plan) Empty() bool { return len(p.Changes) == 0 }
