@@ -1,8 +1,10 @@
 module wirefleet.dev/wire
 
-go 1.26
+go 1.26.0
 
 require (
 	github.com/google/go-cmp v0.7.0
 	pgregory.net/rapid v1.3.0
 )
+
+require golang.org/x/sync v0.25.0

@@ -8,16 +8,17 @@ type Kind string
 // The closed set of kinds, in the order in which a create runs.
 const (
 	StartRelay     Kind = "start relay"
-	CreateSession  Kind = "create session"  // key, card, trust: whatever of them is missing
-	AllocateSlot   Kind = "allocate slot"   // none yet, or lost (404, 403, 413)
-	RegisterDir    Kind = "register dir"    // cwd -> name
-	PairMesh       Kind = "pair mesh"       // all edges as one change
-	StartDaemon    Kind = "start daemon"    //
-	RestartDaemon  Kind = "restart daemon"  // other executable, build or interval; hung; takeover
-	StopDaemon     Kind = "stop daemon"     // duplicate, or ours and unwanted
+	CreateSession  Kind = "create session" // key, card, trust: whatever of them is missing
+	AllocateSlot   Kind = "allocate slot"  // none yet, or lost (404, 403, 413)
+	RegisterDir    Kind = "register dir"   // cwd -> name
+	PairMesh       Kind = "pair mesh"      // all edges as one change
+	StartDaemon    Kind = "start daemon"   //
+	RestartDaemon  Kind = "restart daemon" // other executable, build or interval; hung; takeover
+	StopDaemon     Kind = "stop daemon"    // ours, where the file wants none
+	StopDuplicate  Kind = "stop duplicate daemon"
+	StopAll        Kind = "stop daemons"    // whatever serves the session: down and destroy
 	RemovePins     Kind = "remove pins"     // sisters' routes and pins of a session that goes, extra edges
-	DestroySession Kind = "destroy session" // home and key
-	ForgetDir      Kind = "forget dir"      // registry entry of a session that moved or went
+	DestroySession Kind = "destroy session" // daemon, sisters' pins, home and key, registry
 	StopRelay      Kind = "stop relay"      // down only
 )
 

@@ -37,3 +37,6 @@ func Serve(ctx context.Context, c Config) error { panic("seam") }
 
 // LifeLock is the path of server.lock in a state directory.
 func LifeLock(stateDir string) string { panic("seam") }
+
+// LogFile is the path of the log of a relay that was started in the background.
+func LogFile(stateDir string) string { panic("seam") }

@@ -1,0 +1,164 @@
+package actuators
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"wirefleet.dev/wire/internal/home"
+	"wirefleet.dev/wire/internal/process"
+	"wirefleet.dev/wire/reconcile"
+	"wirefleet.dev/wire/spec"
+)
+
+// startDaemon starts a session's daemon and waits until it says that it is ready.
+type startDaemon struct{ Site }
+
+func (a startDaemon) Do(ctx context.Context, c reconcile.Change) (reconcile.Outcome, error) {
+	return a.start(ctx, a.wanted(c.Subjects[0]))
+}
+
+func (s Site) start(ctx context.Context, w spec.Session) (reconcile.Outcome, error) {
+	h := s.Machine.Session(w.Name)
+	seconds := strconv.Itoa(max(1, int(w.Interval/time.Second)))
+	ready, err := process.Spawn(ctx, process.Spec{
+		Args: []string{"daemon", "--interval", seconds},
+		Home: h.Dir,
+		Log:  h.DaemonLog(),
+		Env:  started(s.Desired.Owner),
+	})
+	switch {
+	case err != nil:
+		return reconcile.Failed, err
+	case ready.Held != nil:
+		return reconcile.Already, nil
+	}
+	return reconcile.Done, markDaemon(h, true)
+}
+
+// markDaemon records in the marker whether an apply started the daemon. A session without a marker was not
+// created by an apply: it gets one without an owner, so that it is never pruned.
+func markDaemon(h home.Session, running bool) error {
+	m, err := h.ReadManaged()
+	if err != nil {
+		return err
+	}
+	if m == nil {
+		m = &home.Managed{}
+	}
+	if m.Daemon == running {
+		return nil
+	}
+	m.Daemon = running
+	return h.WriteManaged(*m)
+}
+
+// restartDaemon replaces every proven daemon of a session by one of this executable.
+type restartDaemon struct{ Site }
+
+func (a restartDaemon) Do(ctx context.Context, c reconcile.Change) (reconcile.Outcome, error) {
+	w := a.wanted(c.Subjects[0])
+	if _, err := process.CheckExecutable(); err != nil {
+		return reconcile.Failed, err // before the old one is stopped: nothing could take its place
+	}
+	h := a.Machine.Session(w.Name)
+	if _, err := a.stopHolder(ctx, h.DaemonLife()); err != nil {
+		return reconcile.Failed, err
+	}
+	if _, err := a.stopOthers(ctx, h, 0); err != nil {
+		return reconcile.Failed, err
+	}
+	return a.start(ctx, w)
+}
+
+// stopDaemon stops our daemon of a session, which the file does not want.
+type stopDaemon struct{ Site }
+
+func (a stopDaemon) Do(ctx context.Context, c reconcile.Change) (reconcile.Outcome, error) {
+	h := a.Machine.Session(c.Subjects[0])
+	stopped, err := a.stopHolder(ctx, h.DaemonLife())
+	if err == nil {
+		err = markDaemon(h, false)
+	}
+	switch {
+	case err != nil:
+		return reconcile.Failed, err
+	case !stopped:
+		return reconcile.Already, nil
+	}
+	return reconcile.Done, nil
+}
+
+// stopDuplicate leaves a session one daemon: ours, else the oldest of the reference's.
+type stopDuplicate struct{ Site }
+
+func (a stopDuplicate) Do(ctx context.Context, c reconcile.Change) (reconcile.Outcome, error) {
+	h := a.Machine.Session(c.Subjects[0])
+	_, held, proven, err := process.ReadLife(h.DaemonLife())
+	if err != nil {
+		return reconcile.Failed, err
+	}
+	keep := 1
+	if held && proven {
+		keep = 0
+	}
+	n, err := a.stopOthers(ctx, h, keep)
+	switch {
+	case err != nil:
+		return reconcile.Failed, err
+	case n == 0:
+		return reconcile.Already, nil
+	}
+	return reconcile.Done, nil
+}
+
+// stopAll stops every proven daemon of a session.
+type stopAll struct{ Site }
+
+func (a stopAll) Do(ctx context.Context, c reconcile.Change) (reconcile.Outcome, error) {
+	stopped, err := a.quiet(ctx, a.Machine.Session(c.Subjects[0]))
+	switch {
+	case err != nil:
+		return reconcile.Failed, err
+	case !stopped:
+		return reconcile.Already, nil
+	}
+	return reconcile.Done, nil
+}
+
+// quiet stops whatever serves a home, and says whether anything did.
+func (s Site) quiet(ctx context.Context, h home.Session) (stopped bool, err error) {
+	if stopped, err = s.stopHolder(ctx, h.DaemonLife()); err != nil {
+		return stopped, err
+	}
+	n, err := s.stopOthers(ctx, h, 0)
+	if err != nil {
+		return stopped, err
+	}
+	if m, err := h.ReadManaged(); err == nil && m != nil {
+		if err := markDaemon(h, false); err != nil {
+			return stopped, err
+		}
+	}
+	return stopped || n > 0, nil
+}
+
+// stopOthers stops the daemons that the process table proves to serve h without holding its life lock, but
+// for the keep oldest. It returns how many it stopped.
+func (s Site) stopOthers(ctx context.Context, h home.Session, keep int) (int, error) {
+	others, err := reconcile.OtherDaemons(h)
+	if err != nil {
+		return 0, err
+	}
+	others = others[min(keep, len(others)):]
+	for _, o := range others {
+		if err := s.stopProcess(ctx, o.PID, o.StartTicks); err != nil {
+			return 0, fmt.Errorf("pid %d: %w", o.PID, err)
+		}
+		if err := process.RemoveRecord(h.DaemonPID(), o.PID); err != nil {
+			return 0, err
+		}
+	}
+	return len(others), nil
+}

@@ -1,0 +1,554 @@
+package reconcile
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"wirefleet.dev/wire/internal/home"
+	"wirefleet.dev/wire/internal/pairing"
+	"wirefleet.dev/wire/spec"
+)
+
+// Options are the wishes that a command line adds to the file.
+type Options struct {
+	Prune bool
+	Only  []string // limit to these sessions, and what they need; empty: all
+}
+
+// Diff compares d with o. It reads no clock, file or network: same input, same plan. Changes follow the
+// order of a create and within it the order of the file.
+func Diff(d *spec.Desired, o Observed, opt Options) Plan {
+	f := differ{d: d, o: o, opt: opt, listed: make(map[string]bool, len(d.Sessions))}
+	for _, s := range d.Sessions {
+		f.listed[s.Name] = true
+	}
+	f.ready = make(map[string]verdict, len(d.Sessions))
+	for _, s := range d.Sessions {
+		if f.wants(s.Name) {
+			f.home(s)
+		}
+	}
+	f.relay()
+	for _, s := range d.Sessions {
+		if f.wants(s.Name) {
+			f.slot(s)
+			f.dir(s)
+			f.daemon(s)
+		}
+	}
+	f.mesh()
+	f.unlisted()
+	return f.plan()
+}
+
+// verdict is what the plan so far means for a session.
+type verdict struct {
+	blocked bool   // nothing is planned for it, and no edge with it
+	needs   []ID   // changes that must come before anything that uses it
+	renewed string // why its pins change: "is new", "gets a new slot"; "" if they stay
+}
+
+type differ struct {
+	d           *spec.Desired
+	o           Observed
+	opt         Options
+	listed      map[string]bool
+	ready       map[string]verdict
+	relayWanted bool
+
+	changes   []Change
+	blocked   []Report
+	notes     []Report
+	unmanaged []string
+}
+
+func (f *differ) wants(name string) bool {
+	return len(f.opt.Only) == 0 || slices.Contains(f.opt.Only, name)
+}
+
+func (f *differ) add(c Change) ID {
+	f.changes = append(f.changes, c)
+	return c.ID()
+}
+
+func (f *differ) block(subject, code, text, advice string) {
+	f.blocked = append(f.blocked, Report{Subject: subject, Reason: Reason{Code: code, Text: text}, Advice: advice})
+}
+
+func (f *differ) note(subject, code, text, advice string) {
+	f.notes = append(f.notes, Report{Subject: subject, Reason: Reason{Code: code, Text: text}, Advice: advice})
+}
+
+func (f *differ) home(s spec.Session) {
+	have := f.o.Session(s.Name)
+	var v verdict
+	switch have.Home {
+	case HomeBroken:
+		v.blocked = true
+		f.block(s.Name, "home-broken", have.Why, "repair or move the file away; nothing in this home was changed")
+	case HomeAbsent, HomePartial:
+		code, text := "absent", "absent"
+		if have.Home == HomePartial {
+			code, text = "partial", have.Why
+		}
+		id := f.add(Change{Kind: CreateSession, Subjects: []string{s.Name}, Reason: Reason{code, text}})
+		v.needs = append(v.needs, id)
+		v.renewed = s.Name + " is new"
+		if have.DID != "" {
+			v.renewed = ""
+		}
+	case HomeWhole:
+	}
+	if s.Reach != spec.ReachLocal || s.Notify {
+		v.blocked = true
+		what := fmt.Sprintf("reach: %s", s.Reach)
+		if s.Reach == spec.ReachLocal {
+			what = "notify: true"
+		}
+		f.block(s.Name, "unsupported", what+" is not there yet in this version", "use reach: local and notify: false")
+		f.changes = slices.DeleteFunc(f.changes, func(c Change) bool { return c.Subjects[0] == s.Name })
+	}
+	f.ready[s.Name] = v
+}
+
+// relay plans the start of the local relay where a session of the plan needs it.
+func (f *differ) relay() {
+	needed := false
+	for _, s := range f.d.Sessions {
+		needed = needed || f.wants(s.Name) && !f.ready[s.Name].blocked
+	}
+	if !needed {
+		return
+	}
+	r, url := f.o.Relay, f.d.LocalRelay.URL
+	switch r.Fact {
+	case RelayUp:
+		return
+	case RelayDown:
+		if f.d.LocalRelay.Managed {
+			f.relayWanted = true
+			f.changes = slices.Insert(f.changes, 0, Change{
+				Kind: StartRelay, Subjects: []string{url},
+				Reason: Reason{"relay-down", "nothing answers there"},
+			})
+			return
+		}
+		f.block(url, "relay-down", "nothing answers there, and managed is false", "start that relay, or set managed: true")
+	case RelayStranger:
+		f.block(url, "port-taken", r.Why, "stop that program, or give relays.local.url another port")
+	case RelaySilent:
+		f.block(url, "relay-silent", r.Why, "look at the process that has the port")
+	}
+}
+
+func (f *differ) relayUsable() bool { return f.o.Relay.Fact == RelayUp || f.relayWanted }
+
+func (f *differ) relayID() ID {
+	return Change{Kind: StartRelay, Subjects: []string{f.d.LocalRelay.URL}}.ID()
+}
+
+func (f *differ) slot(s spec.Session) {
+	v := f.ready[s.Name]
+	if v.blocked {
+		return
+	}
+	have := f.o.Session(s.Name)
+	i := slices.IndexFunc(have.Slots, func(e SlotState) bool {
+		return e.Scope == home.Local && e.URL == f.d.LocalRelay.URL
+	})
+	var why Reason
+	switch {
+	case i >= 0 && have.Slots[i].Fact != SlotLost:
+		return
+	case i >= 0:
+		why = Reason{"slot-lost", have.Slots[i].Why}
+	case slices.ContainsFunc(have.Slots, func(e SlotState) bool { return e.Scope == home.Local }):
+		why = Reason{"slot-elsewhere", "its local slot is on another relay than " + f.d.LocalRelay.URL}
+	default:
+		why = Reason{"slot-absent", "no slot on " + f.d.LocalRelay.URL}
+	}
+	if !f.relayUsable() {
+		v.blocked = true
+		f.ready[s.Name] = v
+		f.block(s.Name, "slot-blocked", why.Text+", and the relay cannot be used", "see the relay's own line")
+		return
+	}
+	c := Change{Kind: AllocateSlot, Subjects: []string{s.Name}, Reason: why, Needs: slices.Clone(v.needs)}
+	if f.relayWanted {
+		c.Needs = append(c.Needs, f.relayID())
+	}
+	v.needs = append(v.needs, f.add(c))
+	if v.renewed == "" {
+		v.renewed = s.Name + " gets a new slot"
+	}
+	f.ready[s.Name] = v
+}
+
+func (f *differ) dir(s spec.Session) {
+	v := f.ready[s.Name]
+	if v.blocked || s.Dir == "" {
+		return
+	}
+	if !s.DirExists {
+		f.note(s.Name, "dir-absent", s.DirAsTyped+" does not exist yet; registered as "+s.Dir, "")
+	}
+	holder, taken := f.o.ByCwd[s.Dir]
+	switch {
+	case taken && holder == s.Name:
+		return
+	case taken && f.o.Session(home.Sanitize(holder)).Home != HomeAbsent:
+		f.block(s.Name, "dir-conflict", fmt.Sprintf("%s is registered to session %q", s.Dir, holder),
+			"name that session in the file, or destroy it")
+		return
+	}
+	f.add(Change{
+		Kind: RegisterDir, Subjects: []string{s.Name}, Needs: slices.Clone(v.needs[:min(1, len(v.needs))]),
+		Reason: Reason{"dir-unregistered", s.Dir + " is not registered"},
+	})
+}
+
+func (f *differ) daemon(s spec.Session) {
+	v := f.ready[s.Name]
+	if v.blocked {
+		return
+	}
+	have := f.o.Session(s.Name)
+	dm := have.Daemon
+	if dm.Unknown != "" {
+		f.block(s.Name, "daemon-unknown", dm.Unknown, "")
+		return
+	}
+	subject := []string{s.Name}
+	if !s.Daemon {
+		switch {
+		case dm.Ours == nil:
+		case have.StartedByApply:
+			f.add(Change{Kind: StopDaemon, Subjects: subject, Reason: Reason{"daemon-unwanted", "daemon: false in the file"}})
+		default:
+			f.note(s.Name, "daemon-foreign", fmt.Sprintf("daemon: false, but pid %d was not started by an apply: left alone", dm.Ours.PID), "")
+		}
+		return
+	}
+	needs := slices.Clone(v.needs)
+	switch {
+	case dm.Ours != nil:
+		if why, ok := f.replace(s, have); ok {
+			f.add(Change{Kind: RestartDaemon, Subjects: subject, Reason: why, Needs: needs})
+			return
+		}
+		if len(dm.Others) > 0 {
+			f.add(Change{Kind: StopDuplicate, Subjects: subject, Reason: Reason{
+				"daemon-duplicate",
+				fmt.Sprintf("pid %d serves it beside ours (pid %d)", dm.Others[0].PID, dm.Ours.PID),
+			}})
+		}
+	case len(dm.Others) > 0:
+		first := dm.Others[0]
+		switch {
+		case first.Stopped:
+			f.add(Change{Kind: RestartDaemon, Subjects: subject, Needs: needs, Reason: Reason{
+				"daemon-hung", fmt.Sprintf("pid %d is stopped (state T)", first.PID),
+			}})
+		case s.Takeover:
+			f.add(Change{Kind: RestartDaemon, Subjects: subject, Needs: needs, Reason: Reason{
+				"daemon-takeover", fmt.Sprintf("pid %d is a daemon of the reference and takeover is set", first.PID),
+			}})
+		case len(dm.Others) > 1:
+			f.add(Change{Kind: StopDuplicate, Subjects: subject, Reason: Reason{
+				"daemon-duplicate", fmt.Sprintf("pid %d serves it beside pid %d", dm.Others[1].PID, first.PID),
+			}})
+		default:
+			f.note(s.Name, "daemon-reference", fmt.Sprintf("served by a daemon of the reference (pid %d)", first.PID), "")
+		}
+	default:
+		f.add(Change{Kind: StartDaemon, Subjects: subject, Needs: needs, Reason: Reason{"daemon-dead", dm.Why}})
+	}
+}
+
+// silence is how long a slot may go without a pull before its daemon counts as hung (design.md section 4).
+func silence(interval time.Duration) time.Duration { return max(60*time.Second, 6*interval) }
+
+// replace says why our own daemon has to be restarted, if it has.
+func (f *differ) replace(s spec.Session, have SessionState) (Reason, bool) {
+	dm := have.Daemon.Ours
+	want := int(s.Interval / time.Second)
+	switch {
+	case dm.Stopped:
+		return Reason{"daemon-hung", fmt.Sprintf("pid %d is stopped (state T)", dm.PID)}, true
+	case !dm.SameExe:
+		return Reason{"daemon-executable", fmt.Sprintf("pid %d runs another executable than this one", dm.PID)}, true
+	case dm.Interval != 0 && dm.Interval != want:
+		return Reason{"daemon-interval", fmt.Sprintf("pid %d runs with interval %d s, the file says %d s", dm.PID, dm.Interval, want)}, true
+	}
+	limit := silence(s.Interval)
+	if f.o.Relay.Fact != RelayUp || f.o.Now.Sub(dm.Started) < limit {
+		return Reason{}, false
+	}
+	for _, e := range have.Slots {
+		if e.Scope != home.Local || e.URL != f.d.LocalRelay.URL || e.Fact != SlotGood {
+			continue
+		}
+		switch {
+		case e.LastPull != nil && f.o.Now.Sub(*e.LastPull) > limit:
+			return Reason{"daemon-silent", fmt.Sprintf("pid %d has not pulled for %s", dm.PID, f.o.Now.Sub(*e.LastPull).Round(time.Second))}, true
+		case e.LastPull == nil && f.o.Relay.Since != nil && f.o.Now.Sub(*f.o.Relay.Since) > limit:
+			return Reason{"daemon-silent", fmt.Sprintf("pid %d has never pulled from the relay", dm.PID)}, true
+		}
+	}
+	return Reason{}, false
+}
+
+func (f *differ) mesh() {
+	want := make(map[[2]string]bool, len(f.d.Edges))
+	var pairs []Pair
+	for _, e := range f.d.Edges {
+		want[e] = true
+		if len(f.opt.Only) > 0 && !f.wants(e[0]) && !f.wants(e[1]) {
+			continue
+		}
+		a, b := f.readyFor(e[0]), f.readyFor(e[1])
+		if a.blocked || b.blocked {
+			continue
+		}
+		if why, ok := f.edge(e[0], e[1], a, b); ok {
+			pairs = append(pairs, Pair{A: e[0], B: e[1], Reason: why})
+		}
+	}
+	if len(pairs) > 0 {
+		f.add(Change{Kind: PairMesh, Subjects: subjectsOf(pairs), Reason: summarise(pairs), Pairs: pairs})
+	}
+	f.extra(want)
+}
+
+// readyFor is the verdict on a session, also on one that --only leaves out: that one must be there already.
+func (f *differ) readyFor(name string) verdict {
+	if v, ok := f.ready[name]; ok {
+		return v
+	}
+	return verdict{blocked: f.o.Session(name).Home != HomeWhole || len(f.o.Session(name).Slots) == 0}
+}
+
+func (f *differ) edge(a, b string, va, vb verdict) (Reason, bool) {
+	ab, ba := f.o.Mesh.At(a, b), f.o.Mesh.At(b, a)
+	for _, p := range []struct {
+		from, to string
+		pin      PinState
+	}{{a, b, ab}, {b, a, ba}} {
+		switch p.pin.State {
+		case pairing.PinConflict:
+			f.block(a+"-"+b, "edge-conflict", p.pin.Why,
+				fmt.Sprintf("rename one of them, or `wire forget-peer %s` in session %s", p.to, p.from))
+			return Reason{}, false
+		case pairing.PinUnknown:
+			f.block(a+"-"+b, "edge-unknown", p.pin.Why, "")
+			return Reason{}, false
+		}
+	}
+	switch {
+	case va.renewed != "":
+		return Reason{"edge-renewed", va.renewed}, true
+	case vb.renewed != "":
+		return Reason{"edge-renewed", vb.renewed}, true
+	case ab.State == pairing.PinGood && ba.State == pairing.PinGood:
+		return Reason{}, false
+	case ab.State == pairing.PinAbsent && ba.State == pairing.PinAbsent:
+		return Reason{"edge-absent", "neither pins the other"}, true
+	case ab.State == pairing.PinAbsent:
+		return Reason{"edge-half", fmt.Sprintf("half: %s does not pin %s", a, b)}, true
+	case ba.State == pairing.PinAbsent:
+		return Reason{"edge-half", fmt.Sprintf("half: %s does not pin %s", b, a)}, true
+	case ab.State != pairing.PinGood:
+		return Reason{"edge-" + string(ab.State), ab.Why}, true
+	}
+	return Reason{"edge-" + string(ba.State), ba.Why}, true
+}
+
+// extra looks for edges between listed sessions that the file does not ask for.
+func (f *differ) extra(want map[[2]string]bool) {
+	names := make([]string, 0, len(f.d.Sessions))
+	for _, s := range f.d.Sessions {
+		names = append(names, s.Name)
+	}
+	slices.Sort(names)
+	if len(want) == len(names)*(len(names)-1)/2 {
+		return
+	}
+	var pairs []Pair
+	for i, a := range names {
+		for _, b := range names[i+1:] {
+			if want[[2]string{a, b}] || !f.wants(a) && !f.wants(b) {
+				continue
+			}
+			ab, ba := f.o.Mesh.At(a, b).State, f.o.Mesh.At(b, a).State
+			if sisterPin(ab) || sisterPin(ba) {
+				pairs = append(pairs, Pair{A: a, B: b, Reason: Reason{"edge-extra", "not in the file's mesh"}})
+			}
+		}
+	}
+	switch {
+	case len(pairs) == 0:
+	case f.opt.Prune:
+		f.add(Change{
+			Kind: RemovePins, Subjects: subjectsOf(pairs), Pairs: pairs,
+			Reason: Reason{"edge-extra", fmt.Sprintf("%s not in the file's mesh (--prune)", count(len(pairs), "edge"))},
+		})
+	default:
+		for _, p := range pairs {
+			f.note(p.A+"-"+p.B, "edge-extra", "paired, but not in the file's mesh", "--prune removes it")
+		}
+	}
+}
+
+// sisterPin says whether a pin is one of ours to remove: somebody else's is not.
+func sisterPin(p pairing.Pin) bool {
+	switch p {
+	case pairing.PinGood, pairing.PinHalf, pairing.PinPending, pairing.PinStale:
+		return true
+	}
+	return false
+}
+
+// unlisted handles the sessions that the file does not name.
+func (f *differ) unlisted() {
+	for _, name := range f.o.Names() {
+		if f.listed[name] {
+			continue
+		}
+		s := f.o.Sessions[name]
+		if f.opt.Prune && f.d.Owner != "" && s.Owner == f.d.Owner && f.wants(name) {
+			f.add(Change{
+				Kind: DestroySession, Subjects: []string{name}, Destroys: true,
+				Reason: Reason{"not-listed", "not in the file, created by it (--prune): its key goes"},
+			})
+			continue
+		}
+		f.unmanaged = append(f.unmanaged, name)
+	}
+}
+
+// rank is the order of a create, then that of a removal.
+var rank = map[Kind]int{
+	StartRelay: 0, CreateSession: 1, AllocateSlot: 2, RegisterDir: 3, PairMesh: 4, RemovePins: 5,
+	StopDaemon: 6, StopDuplicate: 7, StopAll: 8, RestartDaemon: 9, StartDaemon: 10, DestroySession: 11, StopRelay: 12,
+}
+
+func (f *differ) plan() Plan {
+	slices.SortStableFunc(f.changes, func(a, b Change) int { return rank[a.Kind] - rank[b.Kind] })
+	return Plan{Changes: f.changes, Blocked: f.blocked, Notes: f.notes, Unmanaged: f.unmanaged}
+}
+
+func subjectsOf(pairs []Pair) []string {
+	seen := map[string]bool{}
+	var names []string
+	for _, p := range pairs {
+		for _, n := range []string{p.A, p.B} {
+			if !seen[n] {
+				seen[n] = true
+				names = append(names, n)
+			}
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// summarise counts the reasons of many edges: "6 edges: 4 absent, 2 half".
+func summarise(pairs []Pair) Reason {
+	if len(pairs) == 1 {
+		return pairs[0].Reason
+	}
+	counts := map[string]int{}
+	for _, p := range pairs {
+		counts[p.Reason.Code]++
+	}
+	codes := make([]string, 0, len(counts))
+	for c := range counts {
+		codes = append(codes, c)
+	}
+	slices.Sort(codes)
+	parts := make([]string, 0, len(codes))
+	for _, c := range codes {
+		parts = append(parts, fmt.Sprintf("%d %s", counts[c], strings.TrimPrefix(c, "edge-")))
+	}
+	code := codes[0]
+	if len(codes) > 1 {
+		code = "edges"
+	}
+	return Reason{code, fmt.Sprintf("%s: %s", count(len(pairs), "edge"), strings.Join(parts, ", "))}
+}
+
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// Down is the plan that leaves nothing of the file running: its daemons, and its relay where an apply
+// started it and no session outside the file uses it. It deletes nothing.
+func Down(d *spec.Desired, o Observed, only []string) Plan {
+	f := differ{d: d, o: o, opt: Options{Only: only}}
+	for _, s := range d.Sessions {
+		if !f.wants(s.Name) {
+			continue
+		}
+		dm := o.Session(s.Name).Daemon
+		switch {
+		case dm.Unknown != "":
+			f.block(s.Name, "daemon-unknown", dm.Unknown, "")
+		case dm.Ours != nil || len(dm.Others) > 0:
+			f.add(Change{Kind: StopAll, Subjects: []string{s.Name}, Reason: Reason{"down", "running"}})
+		}
+	}
+	if len(only) == 0 {
+		f.downRelay()
+	}
+	return f.plan()
+}
+
+func (f *differ) downRelay() {
+	url, r := f.d.LocalRelay.URL, f.o.Relay
+	switch {
+	case r.PID == 0:
+		if r.Fact == RelayUp {
+			f.note(url, "relay-foreign", "not started from this machine's sessions root: left running", "")
+		}
+	case !r.ByApply:
+		f.note(url, "relay-foreign", fmt.Sprintf("pid %d was not started by an apply: left running", r.PID), "")
+	case len(r.OtherUses) > 0:
+		f.note(url, "relay-used", "left running for "+strings.Join(r.OtherUses, ", "), "")
+	default:
+		f.add(Change{Kind: StopRelay, Subjects: []string{url}, Reason: Reason{"down", "running"}})
+	}
+}
+
+// Destroy is the plan that leaves nothing of the file's sessions: those it created, and adopted ones that
+// only names. The relay's state stays.
+func Destroy(d *spec.Desired, o Observed, only []string) Plan {
+	f := differ{d: d, o: o, opt: Options{Only: only}}
+	for _, s := range d.Sessions {
+		if !f.wants(s.Name) {
+			continue
+		}
+		have := o.Session(s.Name)
+		owned := have.Marked && have.Owner == d.Owner && d.Owner != ""
+		switch {
+		case have.Home == HomeAbsent:
+		case !owned && !slices.Contains(only, s.Name):
+			f.block(s.Name, "not-owned", "it was not created by this file", "name it with --only to destroy it all the same")
+		case have.Daemon.Unknown != "":
+			f.block(s.Name, "daemon-unknown", have.Daemon.Unknown, "")
+		default:
+			f.add(Change{
+				Kind: DestroySession, Subjects: []string{s.Name}, Destroys: true,
+				Reason: Reason{"destroy", "its key goes to the trash"},
+			})
+		}
+	}
+	if len(only) == 0 {
+		f.downRelay()
+	}
+	return f.plan()
+}

@@ -1,0 +1,378 @@
+package reconcile
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"wirefleet.dev/wire/internal/home"
+	"wirefleet.dev/wire/internal/identity"
+	"wirefleet.dev/wire/internal/pairing"
+	"wirefleet.dev/wire/internal/process"
+	"wirefleet.dev/wire/internal/relay"
+	"wirefleet.dev/wire/internal/relay/client"
+	"wirefleet.dev/wire/spec"
+)
+
+// Observer looks at one machine through the only doors to it: home, process and the relay client.
+type Observer struct {
+	Machine home.Machine
+	Client  *client.Client
+	Desired *spec.Desired
+	Probe   time.Duration // deadline for all relay probes together; 0 means 3 s
+	Workers int           // 0 means 8
+}
+
+// Observe reads the machine once. It writes nothing, on disk or relay: slots are asked for their state, for
+// a list would count as a pull. What could not be found out is in the result as unknown, with its cause; an
+// error is a sessions root or registry that cannot be read.
+func (ob Observer) Observe(ctx context.Context) (Observed, error) {
+	o := Observed{Now: time.Now(), Sessions: map[string]SessionState{}}
+	reg, err := ob.Machine.Registry()
+	if err != nil {
+		return o, err
+	}
+	o.ByCwd = reg.ByCwd
+	sessions, err := ob.Machine.Sessions()
+	if err != nil {
+		return o, err
+	}
+	probes, cancel := context.WithTimeout(ctx, cmp.Or(ob.Probe, 3*time.Second))
+	defer cancel()
+
+	var table []process.Info
+	var tableErr error
+	var up errgroup.Group
+	up.Go(func() error {
+		o.Relay = ob.relay(probes)
+		return nil
+	})
+	up.Go(func() error {
+		table, tableErr = process.Table()
+		return nil
+	})
+
+	states := make([]SessionState, len(sessions))
+	var homes errgroup.Group
+	homes.SetLimit(ob.workers())
+	for i, s := range sessions {
+		homes.Go(func() error {
+			states[i] = inspect(s)
+			return nil
+		})
+	}
+	_ = homes.Wait() // inspect keeps its errors in the state
+
+	listed := ob.listed(sessions, states)
+	survey, err := pairing.Look(ctx, listed, ob.workers())
+	if err != nil {
+		return o, err
+	}
+	_ = up.Wait() // both keep theirs too
+	for i, s := range sessions {
+		states[i].Daemon = servants(s, table, tableErr)
+		o.Sessions[s.Name] = states[i]
+	}
+	ob.slots(probes, &o, survey)
+	o.Mesh = meshOf(survey)
+	o.Relay.OtherUses = ob.otherUses(sessions, states)
+	return o, ctx.Err()
+}
+
+func (ob Observer) workers() int { return cmp.Or(ob.Workers, 8) }
+
+// listed are the sessions of the file that are there with a whole identity.
+func (ob Observer) listed(sessions []home.Session, states []SessionState) []home.Session {
+	want := make(map[string]bool, len(ob.Desired.Sessions))
+	for _, s := range ob.Desired.Sessions {
+		want[s.Name] = true
+	}
+	var out []home.Session
+	for i, s := range sessions {
+		if want[s.Name] && states[i].Home == HomeWhole {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// relay finds out what is on the local relay's port, and whose process it is.
+func (ob Observer) relay(ctx context.Context) RelayState {
+	var r RelayState
+	var life process.Life
+	if dir, err := ob.Machine.RelayState(); err == nil {
+		if l, held, proven, err := process.ReadLife(relay.LifeLock(dir)); err == nil && held && proven && l.Bind == ob.Desired.LocalRelay.Bind {
+			life = l
+			r.PID, r.ByApply = l.PID, l.StartedBy == StartedByApply
+			if i, ok := process.Lookup(l.PID); ok {
+				r.Since = &i.StartedAt
+			}
+		}
+	}
+	at := ob.Desired.LocalRelay.URL
+	err := ob.Client.Identify(ctx, at)
+	switch {
+	case err == nil:
+		r.Fact = RelayUp
+	case errors.Is(err, client.ErrRefused):
+		r.Fact = RelayDown
+		r.Why = "nothing answers there"
+	case errors.Is(err, client.ErrNoRelay):
+		r.Fact = RelayStranger
+		r.Why = "the port is taken by something that is no relay"
+		if who := process.PortOwner(ob.Desired.LocalRelay.Bind); who != "" {
+			r.Why = "the port is taken by " + who + ", which is no relay"
+		}
+	default:
+		r.Fact = RelaySilent
+		r.Why = client.Describe(err)
+		if life.PID != 0 {
+			r.Why = fmt.Sprintf("pid %d has the port: %s", life.PID, r.Why)
+		}
+	}
+	return r
+}
+
+// StartedByApply is what a life lock says of a process that an apply started.
+const StartedByApply = "apply"
+
+// inspect reads what the home of one session holds: everything but pins, slots and processes.
+func inspect(s home.Session) SessionState {
+	st := SessionState{Name: s.Name}
+	st.Home, st.DID, st.Why = identityOf(s)
+	if m, err := s.ReadManaged(); err == nil && m != nil {
+		st.Marked, st.Owner, st.StartedByApply = true, m.Owner, m.Daemon
+	}
+	return st
+}
+
+func identityOf(s home.Session) (HomeFact, string, string) {
+	key, keyErr := s.ReadKey()
+	card, cardErr := s.ReadCard()
+	noKey, noCard := errors.Is(keyErr, fs.ErrNotExist), errors.Is(cardErr, fs.ErrNotExist)
+	switch {
+	case noKey && noCard:
+		return HomePartial, "", "an empty home: no key, no card"
+	case keyErr != nil && !noKey:
+		return HomeBroken, "", keyErr.Error()
+	case noKey:
+		return HomeBroken, "", "a card without its private.key"
+	case noCard:
+		return HomePartial, string(identity.NewDID(s.Name, key.Public())), "a key without a card"
+	case cardErr != nil:
+		return HomeBroken, "", cardErr.Error()
+	}
+	info, err := identity.CheckOwner(card)
+	switch {
+	case err != nil:
+		return HomeBroken, "", "agent-card.json: " + err.Error()
+	case !info.Public.Equal(key.Public()):
+		return HomeBroken, string(info.DID), "private.key and agent-card.json do not belong together"
+	}
+	trust, err := s.ReadTrust()
+	if err != nil {
+		return HomeBroken, string(info.DID), err.Error()
+	}
+	if len(trust.Keys("agents")) == 0 {
+		return HomePartial, string(info.DID), "trust.json is missing or empty"
+	}
+	if _, err := s.ReadRelay(); err != nil {
+		return HomeBroken, string(info.DID), err.Error()
+	}
+	return HomeWhole, string(info.DID), ""
+}
+
+// servants finds who serves a session: the holder of the life lock, and the reference's daemons by the
+// process table.
+func servants(s home.Session, table []process.Info, tableErr error) DaemonState {
+	var d DaemonState
+	life, held, proven, err := process.ReadLife(s.DaemonLife())
+	switch {
+	case err != nil:
+		d.Unknown = err.Error()
+		return d
+	case held && !proven:
+		d.Unknown = fmt.Sprintf("%s is held, but what it says (pid %d) does not agree with the kernel", s.DaemonLife(), life.PID)
+		return d
+	case held:
+		d.Ours = ours(life)
+	}
+	if tableErr != nil {
+		if d.Ours == nil {
+			d.Unknown = "the process table: " + tableErr.Error()
+		}
+		return d
+	}
+	holder := 0
+	if d.Ours != nil {
+		holder = d.Ours.PID
+	}
+	d.Others = others(s, table, holder)
+	if d.Ours == nil && len(d.Others) == 0 {
+		d.Why = whyNone(s)
+	}
+	return d
+}
+
+// others are the daemons of s by the process table, without the one that holds its life lock, oldest first.
+func others(s home.Session, table []process.Info, holder int) []Daemon {
+	var out []Daemon
+	for _, i := range table {
+		if i.Role() == process.Daemon && i.WireHome == s.Dir && i.PID != holder && !starting(i) {
+			out = append(out, Daemon{PID: i.PID, StartTicks: i.StartTicks, Started: i.StartedAt, Exe: i.Exe, Stopped: i.State == 'T'})
+		}
+	}
+	slices.SortFunc(out, func(a, b Daemon) int { return a.Started.Compare(b.Started) })
+	return out
+}
+
+// OtherDaemons are the proven daemons of a session that do not hold its life lock, oldest first.
+func OtherDaemons(s home.Session) ([]Daemon, error) {
+	life, held, _, err := process.ReadLife(s.DaemonLife())
+	if err != nil {
+		return nil, err
+	}
+	table, err := process.Table()
+	if err != nil {
+		return nil, err
+	}
+	if !held {
+		life.PID = 0
+	}
+	return others(s, table, life.PID), nil
+}
+
+// starting says whether a process of the table is a daemon of ours that has not taken its life lock yet, or
+// a second one about to find that it is not needed.
+func starting(i process.Info) bool {
+	path, err := process.CheckExecutable()
+	return err == nil && i.Exe == path
+}
+
+func ours(l process.Life) *Daemon {
+	d := &Daemon{PID: l.PID, StartTicks: l.StartTicks, Interval: l.Interval, Build: l.Build, Exe: l.Exe}
+	if i, ok := process.Lookup(l.PID); ok {
+		d.Started, d.Stopped = i.StartedAt, i.State == 'T'
+	}
+	if self, err := process.Self(); err == nil {
+		d.SameExe = self.ExeDev == l.ExeDev && self.ExeIno == l.ExeIno
+	}
+	return d
+}
+
+// whyNone says in words why nobody serves a session, from its pid record.
+func whyNone(s home.Session) string {
+	rec, form := process.ReadRecord(s.DaemonPID())
+	switch form {
+	case process.FormMissing:
+		return "not running"
+	case process.FormCorrupt:
+		return "not running, and daemon.pid is corrupt"
+	}
+	i, alive := process.Lookup(rec.PID)
+	switch {
+	case !alive:
+		return fmt.Sprintf("pid %d in the record is not alive", rec.PID)
+	case i.Role() != process.Daemon:
+		return fmt.Sprintf("pid %d is another program: stale record", rec.PID)
+	}
+	return fmt.Sprintf("pid %d is a daemon of another home: stale record", rec.PID)
+}
+
+// slots asks each own slot of the listed sessions for its state, each distinct one once.
+func (ob Observer) slots(ctx context.Context, o *Observed, survey *pairing.Survey) {
+	var g errgroup.Group
+	g.SetLimit(16)
+	found := make([][]SlotState, len(survey.Members))
+	for i, m := range survey.Members {
+		found[i] = make([]SlotState, len(m.Endpoints))
+		for j, e := range m.Endpoints {
+			found[i][j] = SlotState{URL: trim(e.RelayURL), Scope: e.Scope, Fact: SlotUnknown, Why: "its relay was not asked"}
+			if found[i][j].URL != ob.Desired.LocalRelay.URL {
+				continue
+			}
+			if o.Relay.Fact != RelayUp {
+				found[i][j].Why = "its relay: " + o.Relay.Why
+				continue
+			}
+			g.Go(func() error {
+				found[i][j] = ob.slot(ctx, e)
+				return nil
+			})
+		}
+	}
+	_ = g.Wait() // slot keeps its errors in the state
+	for i, m := range survey.Members {
+		st := o.Sessions[m.Session.Name]
+		st.Slots = found[i]
+		if m.Err != nil {
+			st.Home, st.Why = HomeBroken, m.Err.Error()
+		}
+		o.Sessions[m.Session.Name] = st
+	}
+}
+
+func (ob Observer) slot(ctx context.Context, e home.Endpoint) SlotState {
+	s := SlotState{URL: trim(e.RelayURL), Scope: e.Scope}
+	st, err := ob.Client.State(ctx, client.Slot{URL: e.RelayURL, ID: e.SlotID, Token: e.SlotToken})
+	switch {
+	case err == nil:
+		s.Fact, s.LastPull = SlotGood, st.LastPull
+	case errors.Is(err, client.ErrNotFound):
+		s.Fact, s.Why = SlotLost, "the relay does not know its slot (404)"
+	case errors.Is(err, client.ErrForbidden):
+		s.Fact, s.Why = SlotLost, "the relay refuses its slot token (403)"
+	default:
+		s.Fact, s.Why = SlotUnknown, client.Describe(err)
+	}
+	return s
+}
+
+func meshOf(survey *pairing.Survey) Mesh {
+	names := make([]string, len(survey.Members))
+	for i, m := range survey.Members {
+		names[i] = m.Session.Name
+	}
+	mesh := NewMesh(names)
+	for i := range names {
+		for j := range names {
+			if i != j {
+				d := survey.Pin(i, j)
+				mesh.Set(names[i], names[j], PinState{State: d.State, Why: d.Why})
+			}
+		}
+	}
+	return mesh
+}
+
+// otherUses are the sessions outside the file with a live daemon and a slot on the file's local relay.
+func (ob Observer) otherUses(sessions []home.Session, states []SessionState) []string {
+	listed := make(map[string]bool, len(ob.Desired.Sessions))
+	for _, s := range ob.Desired.Sessions {
+		listed[s.Name] = true
+	}
+	var names []string
+	for i, s := range sessions {
+		if listed[s.Name] || states[i].Daemon.Ours == nil && len(states[i].Daemon.Others) == 0 {
+			continue
+		}
+		rf, err := s.ReadRelay()
+		if err != nil {
+			continue
+		}
+		if slices.ContainsFunc(rf.Self(), func(e home.Endpoint) bool { return trim(e.RelayURL) == ob.Desired.LocalRelay.URL }) {
+			names = append(names, s.Name)
+		}
+	}
+	return names
+}
+
+// trim is a relay URL as it is compared: without trailing slashes (home-and-daemon.md 4.1).
+func trim(u string) string { return strings.TrimRight(u, "/") }

@@ -1,0 +1,162 @@
+package reconcile
+
+import (
+	"slices"
+	"time"
+
+	"wirefleet.dev/wire/internal/home"
+	"wirefleet.dev/wire/internal/pairing"
+)
+
+// Observed is what a machine is, as far as a plan needs to know: facts with their cause, no wishes. It holds
+// every session under the root, listed in the file or not.
+type Observed struct {
+	Now      time.Time // when the observation began: the clock of Diff
+	Relay    RelayState
+	Sessions map[string]SessionState // by directory name
+	ByCwd    map[string]string       // the registry
+	Mesh     Mesh
+}
+
+// Session is the state of a session; one that is not there is HomeAbsent.
+func (o Observed) Session(name string) SessionState {
+	if s, ok := o.Sessions[name]; ok {
+		return s
+	}
+	return SessionState{Name: name, Home: HomeAbsent}
+}
+
+// Names are the observed sessions, sorted.
+func (o Observed) Names() []string {
+	names := make([]string, 0, len(o.Sessions))
+	for n := range o.Sessions {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// RelayFact is whether the file's local relay answers.
+type RelayFact string
+
+// The states of a relay.
+const (
+	RelayUp       RelayFact = "up"
+	RelayDown     RelayFact = "down"     // refused: nothing listens there
+	RelayStranger RelayFact = "stranger" // something else answers on the port
+	RelaySilent   RelayFact = "silent"   // it takes connections and does not answer: unknown
+)
+
+// RelayState is the local relay of the file.
+type RelayState struct {
+	Fact      RelayFact
+	Why       string     // cause of anything but up
+	Since     *time.Time // start of the process, where it is proven
+	ByApply   bool       // proven, and an apply started it
+	PID       int        // proven; 0 otherwise
+	OtherUses []string   // sessions outside the file with a live daemon and a slot on it
+}
+
+// HomeFact is how much of an identity a session's home holds.
+type HomeFact string
+
+// The states of a home.
+const (
+	HomeAbsent  HomeFact = "absent"
+	HomePartial HomeFact = "partial" // a prefix of a create: what is missing can be made without loss
+	HomeWhole   HomeFact = "whole"
+	HomeBroken  HomeFact = "broken" // never overwritten: key and card disagree, a file does not parse, ...
+)
+
+// SessionState is one session.
+type SessionState struct {
+	Name   string
+	Home   HomeFact
+	Why    string // what is missing or broken
+	DID    string
+	Slots  []SlotState
+	Daemon DaemonState
+	Owner  string // of the marker; "" if nobody marked it
+	Marked bool
+	// StartedByApply says that the marker records a daemon that an apply started.
+	StartedByApply bool
+}
+
+// SlotFact is what a relay says of an own slot.
+type SlotFact string
+
+// The states of a slot.
+const (
+	SlotGood    SlotFact = "good"
+	SlotLost    SlotFact = "lost"    // 404, 403 or 413
+	SlotUnknown SlotFact = "unknown" // its relay could not be asked
+)
+
+// SlotState is one own endpoint of a session.
+type SlotState struct {
+	URL      string
+	Scope    home.Scope
+	Fact     SlotFact
+	Why      string
+	LastPull *time.Time // nil: none since the relay started, or unknown
+}
+
+// DaemonState is who serves a session.
+type DaemonState struct {
+	Ours    *Daemon  // holds the life lock
+	Others  []Daemon // proven by the process table: the reference's, oldest first
+	Why     string   // why none is there: what the record says
+	Unknown string   // why it could not be found out
+}
+
+// Daemon is one proven daemon.
+type Daemon struct {
+	PID        int
+	StartTicks uint64
+	Started    time.Time
+	Interval   int    // seconds; 0 where it is not known
+	Build      string // our own version; "" for the reference
+	SameExe    bool   // runs the executable that this program would start
+	Exe        string
+	Stopped    bool // state T: hung
+}
+
+// Mesh is the state of the directed pins among the listed sessions.
+type Mesh struct {
+	index map[string]int
+	pins  []PinState
+}
+
+// PinState is one directed pin.
+type PinState struct {
+	State pairing.Pin
+	Why   string
+}
+
+// NewMesh is a mesh among names in which nobody has pinned anybody.
+func NewMesh(names []string) Mesh {
+	m := Mesh{index: make(map[string]int, len(names)), pins: make([]PinState, len(names)*len(names))}
+	for i, n := range names {
+		m.index[n] = i
+	}
+	return m
+}
+
+// Set records from's pin of to; both must be among the mesh's names.
+func (m Mesh) Set(from, to string, p PinState) {
+	m.pins[m.index[from]*len(m.index)+m.index[to]] = p
+}
+
+// At is from's pin of to; absent where one of them is not in the mesh.
+func (m Mesh) At(from, to string) PinState {
+	i, ok := m.index[from]
+	j, also := m.index[to]
+	if !ok || !also {
+		return PinState{State: pairing.PinAbsent}
+	}
+	p := m.pins[i*len(m.index)+j]
+	if p.State == "" {
+		p.State = pairing.PinAbsent
+	}
+	return p
+}
