@@ -8,3 +8,5 @@ require (
 )
 
 require golang.org/x/sync v0.25.0
+
+require golang.org/x/sys v0.50.0

@@ -8,7 +8,15 @@ package relay
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
+	"net"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"wirefleet.dev/wire/internal/process"
 )
 
 // Config is one relay server.
@@ -17,26 +25,129 @@ type Config struct {
 	LocalOnly bool      // loopback only, the half of the route table marked L
 	StateDir  string    // the state directory itself, "…/wire-relay/local" for a local-only relay
 	Stderr    io.Writer // listening line, shutdown line, background failures
-	Ready     func(addr string) error
+	// Ready is called once the socket is bound, with its real address, before anything is served; its
+	// error ends Serve.
+	Ready func(addr string) error
+
+	Build     string // our own version, for the life lock
+	Owner     string // WIRE_OWNER: the wire.yaml that started it
+	StartedBy string
 }
 
-// BindError is a failed --local-only check or bind; the state directory exists by then (relay.md 1.1).
+// BindError is a failed --local-only check or bind; the state directory exists by then if it was the bind
+// (relay.md 1.1).
 type BindError struct {
 	Bind string
 	Err  error
 }
 
-func (e *BindError) Error() string { panic("seam") }
+func (e *BindError) Error() string { return fmt.Sprintf("cannot serve on %s: %v", e.Bind, e.Err) }
 func (e *BindError) Unwrap() error { return e.Err }
 
-// Serve runs the relay until ctx ends; then it ends streams, finishes requests (5 s at most), writes its
-// counters and returns nil. A directory that another relay serves is an error naming it; one whose
-// tokens.json does not parse is refused, untouched. If the state vanishes under it, it acknowledges
-// nothing more and returns an error.
-func Serve(ctx context.Context, c Config) error { panic("seam") }
-
 // LifeLock is the path of server.lock in a state directory.
-func LifeLock(stateDir string) string { panic("seam") }
+func LifeLock(stateDir string) string { return filepath.Join(stateDir, "server.lock") }
 
 // LogFile is the path of the log of a relay that was started in the background.
-func LogFile(stateDir string) string { panic("seam") }
+func LogFile(stateDir string) string { return filepath.Join(stateDir, "server.log") }
+
+// Limits of a connection that is not a stream. Clients of the reference pool connections for 90 s, so the
+// idle limit has to be longer (relay.md Q19).
+const (
+	headerTimeout = 30 * time.Second
+	idleTimeout   = 150 * time.Second
+	maxHeader     = 400 << 10
+	shutdownGrace = 5 * time.Second
+)
+
+// Serve runs the relay until ctx ends; then it ends streams, finishes requests (5 s at most), writes its
+// counters and returns nil. A directory that another relay serves is an error naming it
+// (*process.HeldError); one whose tokens.json does not parse is refused, untouched. If the state vanishes
+// under it, it acknowledges nothing more and returns an error.
+func Serve(ctx context.Context, c Config) error {
+	if !c.LocalOnly {
+		return errors.New("the federation relay is not there yet: run it with --local-only")
+	}
+	if err := checkLoopback(ctx, c.Bind); err != nil {
+		return &BindError{Bind: c.Bind, Err: err}
+	}
+	release, err := takeStateDir(c)
+	if err != nil {
+		return err
+	}
+	defer release()
+	st, err := openStore(c.StateDir, c.Stderr)
+	if err != nil {
+		return err
+	}
+	defer st.close()
+	l, err := net.Listen("tcp", c.Bind)
+	if err != nil {
+		return &BindError{Bind: c.Bind, Err: err}
+	}
+	defer l.Close()
+	if c.Ready != nil {
+		if err := c.Ready(l.Addr().String()); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(c.Stderr, "wire relay-server (LOCAL-ONLY) listening on %s (%s); phonebook and well-known endpoints are disabled\n", c.Bind, l.Addr())
+	return newServer(st, c).run(ctx, l)
+}
+
+// takeStateDir makes the directory and takes its life lock.
+func takeStateDir(c Config) (release func(), err error) {
+	if err := makeStateDir(c.StateDir); err != nil {
+		return nil, err
+	}
+	life, err := process.Self()
+	if err != nil {
+		return nil, err
+	}
+	life.Bind, life.Build, life.Owner, life.StartedBy = c.Bind, c.Build, c.Owner, c.StartedBy
+	release, err = process.TakeLife(LifeLock(c.StateDir), life)
+	if err != nil {
+		return nil, fmt.Errorf("relay state %s: %w", c.StateDir, err)
+	}
+	return release, nil
+}
+
+// run serves l until ctx ends or the store fails.
+func (s *server) run(ctx context.Context, l net.Listener) error {
+	background, stopBackground := context.WithCancel(ctx)
+	defer stopBackground()
+	served := make(chan error, 1)
+	h := &http.Server{
+		Handler:           s,
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          quietLog,
+		// `OPTIONS *` goes through the route table like everything else.
+		DisableGeneralOptionsHandler: true,
+	}
+	go func() { served <- h.Serve(l) }()
+	done := make(chan struct{})
+	go func() { s.housekeeping(background); close(done) }()
+
+	var failed error
+	select {
+	case <-ctx.Done():
+		fmt.Fprint(s.stderr, "\nwire relay-server shutting down\n")
+	case <-s.store.failed:
+		failed = s.store.failure()
+	case err := <-served:
+		failed = fmt.Errorf("serve %s: %w", l.Addr(), err)
+	}
+	close(s.closing)
+	limit, cancel := context.WithTimeout(context.Background(), shutdownGrace)
+	defer cancel()
+	if err := h.Shutdown(limit); err != nil {
+		h.Close()
+	}
+	stopBackground()
+	<-done
+	if failed != nil {
+		return failed
+	}
+	return s.store.saveCounters()
+}

@@ -1,0 +1,42 @@
+package relay
+
+import (
+	"net/http"
+	"strconv"
+
+	"wirefleet.dev/wire/internal/canon"
+)
+
+func replyText(w http.ResponseWriter, code int, text string) {
+	w.Header()["Content-Type"] = plainType
+	w.WriteHeader(code)
+	_, _ = w.Write([]byte(text)) // the client may be gone
+}
+
+// replyJSON answers with one compact JSON value.
+func replyJSON(w http.ResponseWriter, code int, body []byte) {
+	h := w.Header()
+	h["Content-Type"] = jsonType
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	w.WriteHeader(code)
+	_, _ = w.Write(body) // the client may be gone
+}
+
+func replyDoc(w http.ResponseWriter, code int, doc canon.Doc) { replyJSON(w, code, canon.Compact(doc)) }
+
+func replyError(w http.ResponseWriter, code int, text string) {
+	replyDoc(w, code, canon.Doc{"error": text})
+}
+
+// replyPersist is the answer where the disk said no (relay.md 2.4).
+func replyPersist(w http.ResponseWriter, err error) {
+	replyError(w, http.StatusInternalServerError, "persist failed: "+err.Error())
+}
+
+// Header values are shared between answers, so nothing may append to them.
+var (
+	jsonType   = []string{"application/json"}
+	plainType  = []string{"text/plain; charset=utf-8"}
+	streamType = []string{"text/event-stream"}
+	noCache    = []string{"no-cache"}
+)
