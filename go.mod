@@ -9,3 +9,5 @@ require (
 )
 
 require golang.org/x/sync v0.25.0
+
+require go.yaml.in/yaml/v3 v3.0.6

@@ -1,11 +1,20 @@
 // Package spec is the desired state: the types of wire.yaml, strict loading with positions, defaults,
 // validation, and its resolution against one machine (design.md section 2).
 //
-// Law of the room: pure. Load sees bytes, Resolve sees an Env of values and functions; neither opens a
+// Law of the room: pure. Load sees bytes, Resolve sees an Env of values and one function; neither opens a
 // file. Every mistake is reported at once, each with file:line:column and what would be right.
+//
+// Three steps, three files: decode.go asks whether the shape is right, check.go whether it makes sense on
+// any machine, resolve.go what it means on this one. The types in file.go are the only list of keys: the
+// decoder, the JSON Schema and Encode all go by them.
 package spec
 
-import "time"
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
 
 // Reach is which relays a session has a slot on.
 type Reach string
@@ -17,35 +26,55 @@ const (
 	ReachBoth       Reach = "both"
 )
 
+// Federates says whether a session of this reach has a slot, and so a handle, on the federation relay.
+func (r Reach) Federates() bool { return r == ReachFederation || r == ReachBoth }
+
 // Problem is one mistake in a file.
 type Problem struct {
 	File         string // as given; "-" for standard input
-	Line, Column int    // 1-based; 0 where the file as a whole is meant
+	Line, Column int    // 1-based, the column in characters; 0 where the file as a whole is meant
 	Text         string
+}
+
+// String is "file:line:column: text", or "file: text" without a position.
+func (p Problem) String() string {
+	if p.Line == 0 {
+		return fmt.Sprintf("%s: %s", p.File, p.Text)
+	}
+	return fmt.Sprintf("%s:%d:%d: %s", p.File, p.Line, p.Column, p.Text)
 }
 
 // Problems is every mistake of a file, in order of position. Error prints one per line as
 // "file:line:column: text".
 type Problems []Problem
 
-func (p Problems) Error() string { panic("seam") }
+func (p Problems) Error() string {
+	lines := make([]string, len(p))
+	for i, one := range p {
+		lines[i] = one.String()
+	}
+	return strings.Join(lines, "\n")
+}
 
-// File is a loaded wire.yaml before it meets a machine. Load fills defaults and keeps positions.
-type File struct{}
-
-// Load parses and checks the text of a wire.yaml. name is how errors call it. Errors are Problems.
-func Load(name string, data []byte) (*File, error) { panic("seam") }
+// sorted puts problems in order of position and drops repeats, which an alias used twice brings about.
+func (p Problems) sorted() Problems {
+	slices.SortStableFunc(p, func(a, b Problem) int {
+		if a.Line != b.Line {
+			return a.Line - b.Line
+		}
+		return a.Column - b.Column
+	})
+	return slices.Compact(p)
+}
 
 // Env is what Resolve needs to know of a machine.
 type Env struct {
-	Dir       string                               // physical directory of the file; "" for -
-	Path      string                               // physical path of the file; "" for -
-	HomeDir   string                               // for ~/
-	LookupEnv func(string) (string, bool)          // for ${VAR}
-	Physical  func(string) (string, bool, error)   // home.Physical
-	ByCwd     map[string]string                    // the registry
-	Sanitize  func(string) string                  // home.Sanitize
-	Derive    func(string, map[string]bool) string // home.DeriveName
+	Dir       string                             // physical directory of the file; "" for -
+	Path      string                             // physical path of the file; "" for -
+	HomeDir   string                             // for ~/
+	LookupEnv func(string) (string, bool)        // for ${VAR}
+	Physical  func(string) (string, bool, error) // home.Physical
+	ByCwd     map[string]string                  // the registry
 }
 
 // Desired is a wire.yaml on one machine: what reconcile compares with what it observes.
@@ -61,7 +90,7 @@ type Desired struct {
 type Relay struct {
 	URL     string // without trailing slash
 	Bind    string // HOST:PORT of URL
-	Managed bool
+	Managed bool   // never for the federation relay
 }
 
 // Session is one wanted session.
@@ -74,14 +103,11 @@ type Session struct {
 	Daemon     bool
 	Takeover   bool // daemon: {takeover: true}
 	Notify     bool
-	Interval   time.Duration
-	Handle     string
+	Interval   time.Duration // whole seconds, at least one
+	Handle     string        // nick on the federation relay; the name where the file gives none
 	Hidden     bool
-	Pos        Problem // where it stands, for errors found later
+	Pos        Problem // where it stands, without Text, for errors found later
 }
-
-// Resolve settles what depends on the machine: names, dirs, owner, edges. Errors are Problems.
-func Resolve(f *File, env Env) (*Desired, error) { panic("seam") }
 
 // Schema is the JSON Schema (draft 2020-12) of wire.yaml.
 func Schema() []byte { panic("seam") }
