@@ -173,7 +173,7 @@ func (c *Client) send(ctx context.Context, base string, r request, accept string
 		// meanwhile is sent again by net/http; the empty list is not sent.
 		req.Header["Idempotency-Key"] = nil
 	}
-	if r.token != "" {
+	if !r.token.Zero() {
 		req.Header["Authorization"] = []string{"Bearer " + r.token.Reveal()}
 	}
 	resp, err = c.http.Do(req)

@@ -37,7 +37,7 @@ func (c *Client) Identify(ctx context.Context, url string) error {
 		return fmt.Errorf("%s: %w: it does not say ok", a.url, ErrNoRelay)
 	}
 	slot := madeUpSlot()
-	a, err = c.do(ctx, url, request{call: "slot_state", method: "GET", path: statePath(slot), token: identity.Token(slot)})
+	a, err = c.do(ctx, url, request{call: "slot_state", method: "GET", path: statePath(slot), token: identity.NewToken(slot)})
 	if err == nil {
 		return fmt.Errorf("%s: %w: it knows a slot that does not exist", a.url, ErrNoRelay)
 	}

@@ -32,7 +32,7 @@ func (c *Client) Allocate(ctx context.Context, url, handle string) (Slot, error)
 	if !okID || !okToken || id == "" || token == "" {
 		return Slot{}, a.wrong("POST", "slot_id and slot_token missing")
 	}
-	return Slot{URL: url, ID: id, Token: identity.Token(token)}, nil
+	return Slot{URL: url, ID: id, Token: identity.NewToken(token)}, nil
 }
 
 // Posted is how a relay took an event.
