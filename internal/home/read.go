@@ -1,0 +1,84 @@
+package home
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"syscall"
+	"time"
+)
+
+// A write in progress by the reference (truncate, write) is over within this time (section 4.3).
+const (
+	tornFor   = 100 * time.Millisecond
+	tornEvery = 10 * time.Millisecond
+)
+
+// errIrregular is what a path holds that is neither missing nor a regular file.
+var errIrregular = errors.New("no regular file")
+
+// readRegular reads a file whole, with what the descriptor said of it before the first byte. A missing file
+// is fs.ErrNotExist; anything but a regular file is a *FileError, and is not waited for: a FIFO in place of
+// trust.json must not hang whoever looks.
+func readRegular(path string) ([]byte, fs.FileInfo, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		if errors.Is(err, syscall.ENXIO) { // a socket
+			err = &FileError{path, errIrregular}
+		}
+		return nil, nil, err
+	}
+	defer func() { _ = f.Close() }()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, nil, &FileError{path, errIrregular}
+	}
+	buf := bytes.NewBuffer(make([]byte, 0, info.Size()+bytes.MinRead))
+	if _, err := buf.ReadFrom(f); err != nil {
+		return nil, nil, err
+	}
+	return buf.Bytes(), info, nil
+}
+
+// document is one kind of file: where it is, what a missing one reads as, how its bytes are understood.
+type document[T any] struct {
+	path    string
+	missing string // "" if a missing file is fs.ErrNotExist
+	parse   func([]byte) (T, error)
+}
+
+// read is the document as it is now; info is nil if there is no file. What does not parse is read again for
+// 100 ms and is then a *FileError.
+func (d document[T]) read() (doc T, info fs.FileInfo, err error) {
+	var zero T
+	for deadline := time.Now().Add(tornFor); ; time.Sleep(tornEvery) {
+		data, info, err := readRegular(d.path)
+		if errors.Is(err, fs.ErrNotExist) && d.missing != "" {
+			data, err = []byte(d.missing), nil
+		}
+		if err != nil {
+			return zero, nil, err
+		}
+		doc, err := d.parse(data)
+		if err == nil {
+			return doc, info, nil
+		}
+		if !time.Now().Before(deadline) {
+			return zero, nil, &FileError{d.path, fmt.Errorf("does not parse: %w", err)}
+		}
+	}
+}
+
+// same says whether the file that info describes is still what path names, untouched. nil is "no file".
+func same(path string, info fs.FileInfo) bool {
+	now, err := os.Stat(path)
+	if err != nil {
+		return info == nil && errors.Is(err, fs.ErrNotExist)
+	}
+	return info != nil && os.SameFile(info, now) && info.Size() == now.Size() && info.ModTime().Equal(now.ModTime())
+}
