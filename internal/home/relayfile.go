@@ -141,7 +141,7 @@ func (r *RelayFile) endpointsAt(path ...string) (list []Endpoint) {
 		return list
 	}
 	flat := flatOf(rec)
-	if flat.RelayURL == "" || flat.SlotID == "" || (flat.SlotToken == "" && path[0] == "peers") {
+	if flat.RelayURL == "" || flat.SlotID == "" || (flat.SlotToken.Zero() && path[0] == "peers") {
 		return nil
 	}
 	return []Endpoint{flat}
@@ -156,7 +156,7 @@ func readEndpoint(elem any) (Endpoint, bool) {
 	slot, ok2 := m["slot_id"].(string)
 	token, ok3 := m["slot_token"].(string)
 	scope, ok4 := m["scope"].(string)
-	e := Endpoint{url, slot, identity.Token(token), Scope(scope)}
+	e := Endpoint{url, slot, identity.NewToken(token), Scope(scope)}
 	return e, ok1 && ok2 && ok3 && ok4 && (e.Scope == Federation || e.Scope == Local)
 }
 
@@ -164,7 +164,7 @@ func flatOf(rec canon.Doc) Endpoint {
 	url, _ := rec["relay_url"].(string)
 	slot, _ := rec["slot_id"].(string)
 	token, _ := rec["slot_token"].(string)
-	return Endpoint{url, slot, identity.Token(token), Federation}
+	return Endpoint{url, slot, identity.NewToken(token), Federation}
 }
 
 // pickFlat is the endpoint that the flat trio repeats: the first federation one, else the first local one.
