@@ -1,14 +1,16 @@
-// Package pairing makes two identities know each other. This file's seams are the sister mesh: sessions of
-// one machine and one user, paired by writing files (reference/pairing.md section 10, design.md section 6).
+// Package pairing makes two identities know each other. So far that is the sister mesh: sessions of one
+// machine and one user, paired by writing files (reference/pairing.md section 10, design.md section 6).
+//
+// Words: a sister is another session of this user on this machine; a pin is what one session's two files say
+// of a sister, the trust record in trust.json and the route in relay.json; a directed pin is From's of To; an
+// edge is the two pins between two sessions.
 //
 // Law of the room: same-uid trust applies only to homes whose card verifies, that this user owns and that
-// nobody else can write. Pins of others are never touched.
+// nobody else can write. Pins of others are never touched. Look judges and writes nothing; Weave and Unpin
+// return no nil error before they have read back what they wrote.
 package pairing
 
 import (
-	"context"
-	"time"
-
 	"wirefleet.dev/wire/internal/home"
 	"wirefleet.dev/wire/internal/identity"
 )
@@ -24,57 +26,34 @@ const (
 	PinStale    Pin = "stale"    // another key, DID or slot than the sister has, all on loopback
 	PinConflict Pin = "conflict" // the handle belongs to somebody else (not all endpoints on loopback)
 	PinGood     Pin = "good"
-	PinUnknown  Pin = "unknown" // one of the homes could not be read
+	PinUnknown  Pin = "unknown" // one of the homes could not be read, or was not asked about
 )
 
 // Member is one session as a sister: read once.
 type Member struct {
 	Session   home.Session
 	Info      identity.CardInfo
-	Endpoints []home.Endpoint
-	Err       error // why it cannot take part: not initialized, card invalid, foreign owner, file broken
+	Endpoints []home.Endpoint // its own; empty: it has no slot yet, which is no Err
+	// Err is why it cannot take part: not initialized (home.ErrNotInitialized), card invalid
+	// (*identity.CardError), foreign or world-writable home, file broken (*home.FileError), or the
+	// handle of another member (*TwinError).
+	Err error
 }
 
 // Directed is the state of one pin, From's of To, with the reason in words where it is not good.
 type Directed struct {
 	From, To int // indices into Survey.Members
 	State    Pin
-	Why      string
+	Why      string // never holds a token
 }
 
-// Survey is what the files of N sessions say of each other.
-type Survey struct {
-	Members []Member
-	pins    []Directed
-}
-
-// Look reads each session's card, trust.json and relay.json once, concurrently, and judges every directed
-// pin among them. It writes nothing and asks no relay. The result does not hold the files.
-func Look(ctx context.Context, sessions []home.Session, workers int) (*Survey, error) {
-	panic("seam")
-}
-
-// Pin is the state of from's pin of to.
-func (s *Survey) Pin(from, to int) Directed { panic("seam") }
-
-// Edge is an unordered pair of sessions, by index into the sessions given.
-type Edge struct{ A, B int }
-
-// Result is what became of one edge.
-type Result struct {
-	Edge    Edge
-	Changed bool  // false: both pins were good already
-	Err     error // which member and why; other edges go on
-}
-
-// Weave pairs the edges as one change: each card verified once, each sister's two records rendered once
-// with one now, every trust.json written once and then every relay.json, each under its lock, read back.
-// What is good already is not rewritten. A conflict is an error of its edge.
-func Weave(ctx context.Context, sessions []home.Session, edges []Edge, now time.Time, workers int) ([]Result, error) {
-	panic("seam")
-}
-
-// Unpin removes the two records of a DID from a session, if the pinned DID is that one.
-func Unpin(ctx context.Context, s home.Session, handle string, did identity.DID) (changed bool, err error) {
-	panic("seam")
+// label is how errors call a session: its name, or its directory where it has none.
+func label(s home.Session) string {
+	if s.Name != "" {
+		return s.Name
+	}
+	if s.Dir != "" {
+		return s.Dir
+	}
+	return "the default home"
 }
