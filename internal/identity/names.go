@@ -1,9 +1,12 @@
 package identity
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 )
+
+// The error texts of this file are the reference's; they reach its users through commands and tools.
 
 // BareHandle is arg cut at its first "@".
 func BareHandle(arg string) string {
@@ -15,27 +18,33 @@ func BareHandle(arg string) string {
 func CheckHandle(h string) error {
 	switch {
 	case h == "":
-		return fmt.Errorf("handle is empty")
+		return errors.New("handle must not be empty")
 	case len(h) > 200:
-		return fmt.Errorf("handle has %d bytes, at most 200 are allowed", len(h))
-	case !only(h, isNickByte, isUpper):
-		return fmt.Errorf("handle %q has other characters than ASCII letters, digits, '-' and '_'", h)
+		return fmt.Errorf("handle too long (%d chars; max 200)", len(h))
+	case strings.ContainsFunc(h, notWord):
+		return fmt.Errorf("handle must be ASCII alphanumeric / '-' / '_' (got %s)", Quote(h))
 	}
 	return nil
 }
 
 // CheckNick refuses what no directory may list: anything but 2 to 32 of [a-z0-9_-] (identity.md 2.4).
 func CheckNick(nick string) error {
-	if len(nick) < 2 || len(nick) > 32 || !only(nick, isNickByte) {
-		return fmt.Errorf("nick %q is not 2 to 32 of a-z, 0-9, '-' and '_'", nick)
+	if len(nick) < 2 || len(nick) > 32 || strings.ContainsFunc(nick, notLowerWord) {
+		return fmt.Errorf("phyllis: %s won't fit in the books — handles need 2-32 chars, lowercase [a-z0-9_-]", Quote(nick))
 	}
 	return nil
 }
 
 // CheckRole refuses what is no role tag: anything but 1 to 32 of [A-Za-z0-9_-] (identity.md 2.4).
 func CheckRole(role string) error {
-	if role == "" || len(role) > 32 || !only(role, isNickByte, isUpper) {
-		return fmt.Errorf("role %q is not 1 to 32 ASCII letters, digits, '-' and '_'", role)
+	switch {
+	case role == "":
+		return errors.New("role must not be empty")
+	case len(role) > 32:
+		return fmt.Errorf("role too long (%d chars; max 32)", len(role))
+	}
+	if i := strings.IndexFunc(role, notWord); i >= 0 {
+		return fmt.Errorf("role contains illegal char %s (allowed: A-Z a-z 0-9 - _)", quoteChar(role[i:]))
 	}
 	return nil
 }
@@ -44,21 +53,32 @@ func CheckRole(role string) error {
 // only not claimed.
 func ParseAddress(s string) (nick, domain string, err error) {
 	nick, domain, found := strings.Cut(s, "@")
-	if !found {
-		return "", "", fmt.Errorf("%q is not nick@domain", s)
+	switch {
+	case !found:
+		return "", "", fmt.Errorf("handle missing '@' separator: %s", Quote(s))
+	case nick == "" || domain == "":
+		return "", "", fmt.Errorf("handle has empty nick or domain: %s", Quote(s))
 	}
 	if err := CheckNick(nick); err != nil {
 		return "", "", err
 	}
-	if domain == "" || len(domain) > 253 {
-		return "", "", fmt.Errorf("domain %q is not 1 to 253 bytes", domain)
-	}
-	for label := range strings.SplitSeq(domain, ".") {
-		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' || !only(label, isLabelByte) {
-			return "", "", fmt.Errorf("domain %q is not dot-separated labels of a-z, 0-9 and '-'", domain)
-		}
+	if !validDomain(domain) {
+		return "", "", fmt.Errorf("domain %s invalid — must be lowercase ASCII, dot-separated", Quote(domain))
 	}
 	return nick, domain, nil
+}
+
+func validDomain(domain string) bool {
+	if len(domain) > 253 {
+		return false
+	}
+	for label := range strings.SplitSeq(domain, ".") {
+		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' ||
+			strings.ContainsFunc(label, notLabel) {
+			return false
+		}
+	}
+	return true
 }
 
 // ReservedNick says whether a nick may not be claimed.
@@ -74,19 +94,6 @@ func ReservedNick(nick string) bool {
 	return false
 }
 
-func isLabelByte(c byte) bool { return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' }
-func isNickByte(c byte) bool  { return isLabelByte(c) || c == '_' }
-func isUpper(c byte) bool     { return 'A' <= c && c <= 'Z' }
-
-func only(s string, classes ...func(byte) bool) bool {
-	for i := range len(s) {
-		found := false
-		for _, in := range classes {
-			found = found || in(s[i])
-		}
-		if !found {
-			return false
-		}
-	}
-	return true
-}
+func notLabel(r rune) bool     { return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' }
+func notLowerWord(r rune) bool { return notLabel(r) && r != '_' }
+func notWord(r rune) bool      { return notLowerWord(r) && (r < 'A' || r > 'Z') }

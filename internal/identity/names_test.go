@@ -3,8 +3,8 @@ package identity
 import (
 	"encoding/base64"
 	"encoding/hex"
+	"strings"
 	"testing"
-	"time"
 )
 
 func base64OfHex(t *testing.T, s string) string {
@@ -87,20 +87,41 @@ func TestNicks(t *testing.T) {
 	}
 }
 
-func TestFormatTime(t *testing.T) {
-	var file struct {
-		Formatted []struct {
-			Unix, Nanos int64
-			Text        *string
-		}
+func TestCheckHandleAndRole(t *testing.T) {
+	long := strings.Repeat("x", 201)
+	for handle, want := range map[string]string{
+		"alice": "ok", "A_b-9": "ok", "-": "ok", long[1:]: "ok",
+		"":           "handle must not be empty",
+		long:         "handle too long (201 chars; max 200)",
+		"Bad Name":   `handle must be ASCII alphanumeric / '-' / '_' (got "Bad Name")`,
+		"../x":       `handle must be ASCII alphanumeric / '-' / '_' (got "../x")`,
+		"ümlaut":     `handle must be ASCII alphanumeric / '-' / '_' (got "ümlaut")`,
+		"did:wire:x": `handle must be ASCII alphanumeric / '-' / '_' (got "did:wire:x")`,
+		"a\xff":      `handle must be ASCII alphanumeric / '-' / '_' (got "a�")`,
+	} {
+		same(t, handle, verdict(CheckHandle(handle)), want)
 	}
-	readVectors(t, "timestamps.json", &file)
-	for _, c := range file.Formatted {
-		want := "1970-01-01T00:00:00Z"
-		if c.Text != nil {
-			want = *c.Text
-		}
-		zone := time.FixedZone("", 3600)
-		same(t, "time", FormatTime(time.Unix(c.Unix, c.Nanos).In(zone)), want)
+	for role, want := range map[string]string{
+		"reviewer": "ok", "A-b_9": "ok", long[:32]: "ok",
+		"":        "role must not be empty",
+		long[:33]: "role too long (33 chars; max 32)",
+		"a b":     "role contains illegal char ' ' (allowed: A-Z a-z 0-9 - _)",
+		"it's":    `role contains illegal char '\'' (allowed: A-Z a-z 0-9 - _)`,
+	} {
+		same(t, role, verdict(CheckRole(role)), want)
+	}
+}
+
+func TestAddressErrors(t *testing.T) {
+	for address, want := range map[string]string{
+		"bob":     `handle missing '@' separator: "bob"`,
+		"bob@":    `handle has empty nick or domain: "bob@"`,
+		"@x":      `handle has empty nick or domain: "@x"`,
+		"Bob@x.y": `phyllis: "Bob" won't fit in the books — handles need 2-32 chars, lowercase [a-z0-9_-]`,
+		"bob@X.Y": `domain "X.Y" invalid — must be lowercase ASCII, dot-separated`,
+		"bob@x:1": `domain "x:1" invalid — must be lowercase ASCII, dot-separated`,
+	} {
+		_, _, err := ParseAddress(address)
+		same(t, address, verdict(err), want)
 	}
 }

@@ -80,3 +80,59 @@ func TestTrustDocuments(t *testing.T) {
 	same(t, "empty", string(canon.Compact(EmptyTrust())), file.Documents[0].Document)
 	same(t, "init", string(canon.Compact(NewTrust(alice, now))), file.Documents[1].Document)
 }
+
+func TestPinKeepsRetiredKeys(t *testing.T) {
+	card, _ := freshAlice(t)
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	old := []any{
+		canon.Doc{"key_id": "alice:00000000", "key": "old", "active": true, "added_at": "then"},
+		canon.Doc{"key_id": "alice:56475aa7", "key": "the id is taken"},
+		canon.Doc{"key_id": "alice:00000000", "key": "never read"},
+		"junk",
+		canon.Doc{"key": "no id"},
+	}
+	_, rec, err := PinRecord(card, TierVerified, now, old)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "keys", string(canon.Compact(rec["public_keys"])),
+		`[{"active":true,"added_at":"2026-01-02T03:04:05Z","key":"A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg=","key_id":"alice:56475aa7"},`+
+			`{"active":false,"added_at":"then","key":"old","key_id":"alice:00000000"}]`)
+	if old[0].(canon.Doc)["active"] != true {
+		t.Error("PinRecord changed the old record")
+	}
+}
+
+// TestShownTier replays what the peers command made of a pin and a relay.json together.
+func TestShownTier(t *testing.T) {
+	var trust struct {
+		Documents []struct{ Name, Document string }
+	}
+	readVectors(t, "trust.json", &trust)
+	documents := map[string]string{}
+	for _, d := range trust.Documents {
+		documents[d.Name] = d.Document
+	}
+	var tiers struct {
+		Peers []struct {
+			Case      string
+			Trust     string  `json:"trust_document"`
+			RelayJSON *string `json:"relay_json"`
+			Peers     []struct{ Handle, Tier string }
+		} `json:"peers_command"`
+	}
+	readVectors(t, "tiers.json", &tiers)
+	for _, c := range tiers.Peers {
+		agents, _ := parseDoc(t, documents[c.Trust])["agents"].(canon.Doc)
+		var peers canon.Doc
+		if c.RelayJSON != nil {
+			relay, _ := canon.ParseObject([]byte(*c.RelayJSON)) // one is broken and counts as empty
+			peers, _ = relay["peers"].(canon.Doc)
+		}
+		for _, shown := range c.Peers {
+			peer, _ := peers[shown.Handle].(canon.Doc)
+			token, _ := peer["slot_token"].(string)
+			same(t, c.Case, ShownTier(agents[shown.Handle], NewToken(token)), shown.Tier)
+		}
+	}
+}

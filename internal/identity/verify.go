@@ -51,14 +51,14 @@ func VerifyEventBy(event any, agent func(handle string) (record any, known bool)
 	handle := DID(from).Handle()
 	record, known := agent(handle)
 	if !known {
-		return &VerifyError{Reason: "signer " + quote(handle) + " not in trust", Transient: true}
+		return &VerifyError{Reason: "signer " + Quote(handle) + " not in trust", Transient: true}
 	}
 	entry := findKey(record, keyID)
 	if entry == nil {
-		return &VerifyError{Reason: "key " + quote(keyID) + " not found for agent " + quote(handle), Transient: true}
+		return &VerifyError{Reason: "key " + Quote(keyID) + " not found for agent " + Quote(handle), Transient: true}
 	}
 	if entry["active"] == false {
-		return &VerifyError{Reason: "key " + quote(keyID) + " for agent " + quote(handle) + " is deactivated"}
+		return &VerifyError{Reason: "key " + Quote(keyID) + " for agent " + Quote(handle) + " is deactivated"}
 	}
 	key, ok := entry["key"].(string)
 	if !ok {
