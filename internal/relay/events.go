@@ -3,8 +3,6 @@ package relay
 import (
 	"crypto/subtle"
 	"net/http"
-	"net/url"
-	"strconv"
 	"strings"
 
 	"wirefleet.dev/wire/internal/canon"
@@ -211,66 +209,6 @@ func (s *slot) page(since string, limit int) ([]byte, error) {
 	return append(out, ']'), err
 }
 
-// readPage reads since and limit (2.3, 6.4).
-func readPage(query string) (since string, limit int, err error) {
-	limit = defaultPage
-	seen := map[string]bool{}
-	for query != "" {
-		var pair string
-		pair, query, _ = strings.Cut(query, "&")
-		if pair == "" {
-			continue
-		}
-		k, v, _ := strings.Cut(pair, "=")
-		k, v = formDecode(k), formDecode(v)
-		if k != "since" && k != "limit" {
-			continue
-		}
-		if seen[k] {
-			return "", 0, badQuery("duplicate field `" + k + "`")
-		}
-		seen[k] = true
-		if k == "since" {
-			since = v
-			continue
-		}
-		n, err := strconv.ParseUint(strings.TrimPrefix(v, "+"), 10, 64)
-		if err != nil || strings.HasPrefix(v, "++") {
-			return "", 0, badQuery("limit: invalid digit found in string")
-		}
-		limit = int(min(n, maxPage))
-	}
-	return since, limit, nil
-}
-
-func badQuery(text string) error {
-	return &badRequest{http.StatusBadRequest, "Failed to deserialize query string: " + text}
-}
-
-// formDecode decodes a key or value as HTML forms do: a bad escape stays, bad UTF-8 becomes U+FFFD.
-func formDecode(s string) string {
-	if strings.IndexByte(s, '%') < 0 && strings.IndexByte(s, '+') < 0 {
-		return strings.ToValidUTF8(s, "\uFFFD")
-	}
-	out := make([]byte, 0, len(s))
-	for i := 0; i < len(s); i++ {
-		switch {
-		case s[i] == '+':
-			out = append(out, ' ')
-		case s[i] == '%' && i+2 < len(s):
-			if b, err := url.PathUnescape(s[i : i+3]); err == nil {
-				out = append(out, b...)
-				i += 2
-				continue
-			}
-			out = append(out, '%')
-		default:
-			out = append(out, s[i])
-		}
-	}
-	return strings.ToValidUTF8(string(out), "\uFFFD")
-}
-
 // state is GET /v1/slot/{slot_id}/state (6.6).
 func (s *server) state(w http.ResponseWriter, r *http.Request, id string) {
 	slot := s.authorize(w, r, id)
@@ -284,8 +222,10 @@ func (s *server) state(w http.ResponseWriter, r *http.Request, id string) {
 	}
 	defer v.done()
 	doc := canon.Doc{
-		"slot_id": slot.id, "event_count": len(v.lines), "last_pull_at_unix": nil,
-		"responder_health": nil,
+		"slot_id": slot.id, "event_count": len(v.lines), "last_pull_at_unix": nil, "responder_health": nil,
+	}
+	if record := s.store.health(slot); record != nil {
+		doc["responder_health"] = record
 	}
 	if at := slot.lastPull.Load(); at != 0 {
 		doc["last_pull_at_unix"] = int(at)

@@ -22,6 +22,7 @@ type server struct {
 	closing   chan struct{} // closed at shutdown: streams end
 	exact     map[string]*endpoint
 	params    []*endpoint
+	pairs     pairTable
 	now       func() time.Time
 	keepalive time.Duration
 }
@@ -45,6 +46,13 @@ func (s *server) table() []endpoint {
 		{path: "/v1/events/{}", get: s.list, post: s.post},
 		{path: "/v1/events/{}/stream", get: s.stream},
 		{path: "/v1/slot/{}/state", get: s.state},
+		{path: "/v1/slot/{}/responder-health", post: s.setHealth},
+		{path: "/v1/pair", post: s.pairOpen},
+		{path: "/v1/pair/{}", get: s.pairGet},
+		{path: "/v1/pair/{}/bootstrap", post: s.pairBootstrap},
+		{path: "/v1/pair/abandon", post: s.pairAbandon},
+		{path: "/v1/handle/claim", post: s.claim},
+		{path: "/v1/handle/intro/{}", post: s.intro},
 	}
 }
 
@@ -179,6 +187,7 @@ func (s *server) housekeeping(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-t.C:
+			s.pairs.sweep(s.now())
 			s.store.rest()
 		}
 	}

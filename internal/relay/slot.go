@@ -32,7 +32,7 @@ type slot struct {
 	mu     sync.RWMutex
 	loaded bool
 	file   *os.File    // nil before the first event, and while the slot is quiet
-	info   fs.FileInfo // of file
+	info   fs.FileInfo // of file, kept when it is closed
 	size   int64       // of the file
 	torn   bool        // its last line lacks the newline
 	used   int64       // bytes of event text
@@ -41,6 +41,8 @@ type slot struct {
 	byID   map[uint64]uint32 // hash of event_id -> its first event
 	byText map[uint64]uint32 // hash of the text of an event with event_id -> that event
 	active time.Time         // last use of file
+
+	responder healthRecord
 
 	subsMu sync.Mutex
 	subs   map[*subscriber]struct{}
@@ -286,7 +288,7 @@ func (s *slot) append(fresh []*posting) error {
 	s.writes.took(time.Since(start))
 	now, err := os.Stat(s.path())
 	if err != nil || !os.SameFile(now, s.info) {
-		return s.st.fail(fmt.Errorf("the relay's state is gone: slots/%s.jsonl was deleted or replaced", s.id))
+		return s.st.fail(s.gone())
 	}
 	s.size += int64(len(b))
 	s.torn = false
@@ -301,6 +303,10 @@ func (s *slot) append(fresh []*posting) error {
 
 var appendBuffers = sync.Pool{New: func() any { return new([]byte) }}
 
+func (s *slot) gone() error {
+	return fmt.Errorf("the relay's state is gone: slots/%s.jsonl was deleted or replaced", s.id)
+}
+
 // open is the slot file for appending, made if it is not there yet.
 func (s *slot) open() (*os.File, error) {
 	s.mu.Lock()
@@ -314,15 +320,25 @@ func (s *slot) open() (*os.File, error) {
 	if err := s.st.inPlace(); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(s.path(), os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o600)
+	flags := os.O_RDWR | os.O_APPEND
+	if s.size == 0 {
+		flags |= os.O_CREATE
+	}
+	f, err := os.OpenFile(s.path(), flags, 0o600)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, s.st.fail(s.gone())
+	}
 	if err != nil {
 		return nil, err
 	}
 	info, err := f.Stat()
-	if err == nil && info.Size() != s.size {
+	switch {
+	case err != nil:
+	case info.Size() < s.size || s.info != nil && !os.SameFile(info, s.info):
+		err = s.st.fail(s.gone())
+	case info.Size() > s.size:
 		err = s.read()
-	}
-	if err == nil && info.Size() == 0 {
+	case info.Size() == 0:
 		err = syncDir(s.st.path("slots"))
 	}
 	if err != nil {

@@ -30,6 +30,8 @@ type store struct {
 	tokens   []byte // tokens.json without its closing brace; only the allocating group touches it
 	allocs   group[*allocation]
 	counters counters
+	strays   map[string]*slot // slots that only a handle names, without a token; under mu
+	handles  directory
 
 	failOnce sync.Once
 	failed   chan struct{} // closed by the first failure that no retry can mend
@@ -56,7 +58,7 @@ func makeStateDir(dir string) error {
 func openStore(dir string, stderr io.Writer) (*store, error) {
 	st := &store{
 		dir: dir, stderr: stderr, seed: maphash.MakeSeed(),
-		slots: map[string]*slot{}, failed: make(chan struct{}),
+		slots: map[string]*slot{}, strays: map[string]*slot{}, failed: make(chan struct{}),
 	}
 	st.allocs.commit = st.writeTokens
 	self, err := os.Stat(dir)
@@ -70,6 +72,9 @@ func openStore(dir string, stderr io.Writer) (*store, error) {
 		}
 	}
 	if err := st.loadTokens(); err != nil {
+		return nil, err
+	}
+	if err := st.loadHandles(); err != nil {
 		return nil, err
 	}
 	st.loadCounters()
@@ -236,6 +241,23 @@ func (st *store) slot(id string) *slot {
 	return st.slots[id]
 }
 
+// slotOf finds the slot behind a handle, which works without a token too: a directory whose tokens.json was
+// lost may still name it (relay.md 6.10).
+func (st *store) slotOf(id string) *slot {
+	if s := st.slot(id); s != nil {
+		return s
+	}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if s := st.slots[id]; s != nil {
+		return s
+	}
+	if st.strays[id] == nil {
+		st.strays[id] = st.newSlot(id, "")
+	}
+	return st.strays[id]
+}
+
 // rest is the housekeeping between requests: counters, and file handles of quiet slots.
 func (st *store) rest() {
 	if st.inPlace() != nil {
@@ -252,9 +274,11 @@ func (st *store) rest() {
 func (st *store) all() []*slot {
 	st.mu.RLock()
 	defer st.mu.RUnlock()
-	all := make([]*slot, 0, len(st.slots))
-	for _, s := range st.slots {
-		all = append(all, s)
+	all := make([]*slot, 0, len(st.slots)+len(st.strays))
+	for _, each := range []map[string]*slot{st.slots, st.strays} {
+		for _, s := range each {
+			all = append(all, s)
+		}
 	}
 	return all
 }
