@@ -89,7 +89,7 @@ func (s *server) post(w http.ResponseWriter, r *http.Request, id string) {
 	}
 	e := readEvent(raw)
 	if len(e.text) > maxEvent {
-		replyTooLarge(w)
+		replyTooLarge(w, "event")
 		return
 	}
 	p := slot.post(e)
@@ -128,8 +128,8 @@ func readEventField(body []byte) ([]byte, error) {
 	return raw, err
 }
 
-func replyTooLarge(w http.ResponseWriter) {
-	replyDoc(w, http.StatusRequestEntityTooLarge, canon.Doc{"error": "event exceeds 256 KiB", "max_bytes": maxEvent})
+func replyTooLarge(w http.ResponseWriter, what string) {
+	replyDoc(w, http.StatusRequestEntityTooLarge, canon.Doc{"error": what + " exceeds 256 KiB", "max_bytes": maxEvent})
 }
 
 func replyPosted(w http.ResponseWriter, code int, e event, status string) {
@@ -185,16 +185,16 @@ func (s *server) inPlace(w http.ResponseWriter) bool {
 	return err == nil
 }
 
-// page is the JSON array of at most limit events behind since.
-func (s *slot) page(since string, limit int) ([]byte, error) {
+// page is the JSON array of at most limit events behind since, nil: from the start.
+func (s *slot) page(since *string, limit int) ([]byte, error) {
 	v, err := s.view()
 	if err != nil {
 		return nil, err
 	}
 	defer v.done()
 	from := 0
-	if since != "" {
-		from = v.after(since)
+	if since != nil {
+		from = v.after(*since)
 	}
 	to, size := from, 0
 	for to < len(v.lines) && to-from < limit {

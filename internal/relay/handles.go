@@ -184,7 +184,7 @@ func (s *server) claim(w http.ResponseWriter, r *http.Request, _ string) {
 		return
 	}
 	if identity.CheckNick(h.nick) != nil || identity.ReservedNick(h.nick) {
-		replyDoc(w, http.StatusBadRequest, canon.Doc{"error": "invalid or reserved nick: 2 to 32 of [a-z0-9_-]", "nick": h.nick})
+		replyDoc(w, http.StatusBadRequest, canon.Doc{"error": "invalid or reserved nick: it must be 2-32 characters of [a-z0-9_-]", "nick": h.nick})
 		return
 	}
 	if err := identity.VerifyCard(h.card); err != nil {
@@ -194,7 +194,7 @@ func (s *server) claim(w http.ResponseWriter, r *http.Request, _ string) {
 	card, _ := h.card.(canon.Doc)
 	did, ok := card["did"].(string)
 	if !ok {
-		replyError(w, http.StatusBadRequest, "card missing 'did'")
+		replyError(w, http.StatusBadRequest, "card missing 'did' field")
 		return
 	}
 	if info, err := identity.ReadCard(card); err == nil {
@@ -302,7 +302,7 @@ func (s *server) intro(w http.ResponseWriter, r *http.Request, nick string) {
 	}
 	e := readEvent(raw)
 	if len(e.text) > maxEvent {
-		replyTooLarge(w)
+		replyTooLarge(w, "intro event")
 		return
 	}
 	p := s.store.slotOf(h.slotID).post(e)

@@ -33,23 +33,21 @@ func badQuery(text string) error {
 }
 
 // readPage reads since and limit of a list request (6.4).
-func readPage(query string) (since string, limit int, err error) {
+func readPage(query string) (since *string, limit int, err error) {
 	if query == "" {
-		return "", defaultPage, nil
+		return nil, defaultPage, nil
 	}
 	q, err := readQuery(query, "since", "limit")
 	if err != nil {
-		return "", 0, err
+		return nil, 0, err
 	}
-	if q["since"] != nil {
-		since = *q["since"]
-	}
+	since = q["since"]
 	if q["limit"] == nil {
 		return since, defaultPage, nil
 	}
 	n, err := strconv.ParseUint(strings.TrimPrefix(*q["limit"], "+"), 10, 64)
 	if err != nil {
-		return "", 0, badQuery("limit: invalid digit found in string")
+		return nil, 0, badQuery("limit: invalid digit found in string")
 	}
 	return since, int(min(n, maxPage)), nil
 }

@@ -82,7 +82,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		replyText(w, http.StatusForbidden, "this relay serves its own machine only: foreign Host or Origin")
 		return
 	}
-	if len(r.Header) > maxHeaderLines {
+	if len(r.Header)+1 > maxHeaderLines { // Host is not among them
 		w.Header().Set("Connection", "close")
 		w.WriteHeader(http.StatusRequestHeaderFieldsTooLarge)
 		return

@@ -458,7 +458,10 @@ func (v *view) after(since string) int {
 		return 0
 	}
 	text, err := v.append(nil, int(n), int(n)+1, ' ')
-	if err != nil || readEvent(text).id != since {
+	if err != nil {
+		return 0
+	}
+	if e := readEvent(text); !e.hasID || e.id != since {
 		return 0
 	}
 	return int(n) + 1
