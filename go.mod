@@ -4,10 +4,11 @@ go 1.26.0
 
 require (
 	github.com/google/go-cmp v0.7.0
+	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3
+	go.yaml.in/yaml/v3 v3.0.6
+	golang.org/x/sync v0.25.0
 	golang.org/x/sys v0.50.0
 	pgregory.net/rapid v1.3.0
 )
 
-require golang.org/x/sync v0.25.0
-
-require go.yaml.in/yaml/v3 v3.0.6
+require golang.org/x/text v0.14.0 // indirect

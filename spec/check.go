@@ -23,7 +23,7 @@ func (l *loader) check() {
 	l.owner()
 	l.relays()
 	if len(f.Sessions) > maxSessions {
-		l.add(f.at["sessions"], "has %d sessions; at most %d are supported", len(f.Sessions), maxSessions)
+		l.add(f.at["sessions"], "the file has %d sessions; at most %d are supported", len(f.Sessions), maxSessions)
 		return
 	}
 	names, dirs, handles := claims{}, claims{}, claims{}

@@ -96,7 +96,7 @@ func TestGoodFiles(t *testing.T) {
 			Local:      LocalRelay{URL: "http://[::1]:18771"},
 			Federation: FederationRelay{URL: "https://relay.example/team"},
 		}, Defaults: plain, Sessions: []Entry{
-			{Name: "api", Settings: settings(func(s *Settings) { s.Reach = ReachFederation })},
+			{Name: "desk", Settings: settings(func(s *Settings) { s.Reach = ReachFederation })},
 			{Name: "a", Handle: "a-one", Settings: settings(func(s *Settings) { s.Reach = ReachBoth })},
 			{Name: "b", Settings: plain},
 		}, Mesh: Mesh{Full: true}},
