@@ -18,9 +18,10 @@ type Site struct {
 	Machine home.Machine
 	Client  *client.Client
 	Desired *spec.Desired
-	Workers int           // for the mesh; 0 means 8
-	Grace   time.Duration // between TERM and KILL; 0 means 5 s
-	Keep    bool          // destroyed sessions leave key, card and relay.json in the trash
+	Workers int             // for the mesh; 0 means 8
+	Grace   time.Duration   // between TERM and KILL; 0 means 5 s
+	Keep    bool            // destroyed sessions leave key, card and relay.json in the trash
+	Going   map[string]bool // sessions that the same run destroys: no pin of theirs is worth removing
 }
 
 // All are the actuators of a site by the kind of change that each makes true.

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"wirefleet.dev/wire/internal/census"
 	"wirefleet.dev/wire/internal/home"
 	"wirefleet.dev/wire/internal/process"
 	"wirefleet.dev/wire/reconcile"
@@ -147,7 +148,7 @@ func (s Site) quiet(ctx context.Context, h home.Session) (stopped bool, err erro
 // stopOthers stops the daemons that the process table proves to serve h without holding its life lock, but
 // for the keep oldest. It returns how many it stopped.
 func (s Site) stopOthers(ctx context.Context, h home.Session, keep int) (int, error) {
-	others, err := reconcile.OtherDaemons(h)
+	others, err := census.OtherDaemons(h)
 	if err != nil {
 		return 0, err
 	}

@@ -55,7 +55,7 @@ func (s Site) unpinEverywhere(ctx context.Context, gone home.Session, info ident
 		return err
 	}
 	for _, sister := range sisters {
-		if sister.Name == gone.Name {
+		if sister.Name == gone.Name || s.Going[sister.Name] {
 			continue
 		}
 		var broken *home.FileError

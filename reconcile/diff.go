@@ -198,7 +198,7 @@ func (f *differ) dir(s spec.Session) {
 	switch {
 	case taken && holder == s.Name:
 		return
-	case taken && f.o.Session(home.Sanitize(holder)).Home != HomeAbsent:
+	case taken && f.o.Session(home.Sanitize(holder)).Home != HomeAbsent && !f.pruned(home.Sanitize(holder)):
 		f.block(s.Name, "dir-conflict", fmt.Sprintf("%s is registered to session %q", s.Dir, holder),
 			"name that session in the file, or destroy it")
 		return
@@ -293,7 +293,7 @@ func (f *differ) replace(s spec.Session, have SessionState) (Reason, bool) {
 		switch {
 		case e.LastPull != nil && f.o.Now.Sub(*e.LastPull) > limit:
 			return Reason{"daemon-silent", fmt.Sprintf("pid %d has not pulled for %s", dm.PID, f.o.Now.Sub(*e.LastPull).Round(time.Second))}, true
-		case e.LastPull == nil && f.o.Relay.Since != nil && f.o.Now.Sub(*f.o.Relay.Since) > limit:
+		case e.LastPull == nil && f.o.Relay.Since != nil && f.o.Now.Sub(*f.o.Relay.Since) > limit && f.o.Now.Sub(e.Since) > limit:
 			return Reason{"daemon-silent", fmt.Sprintf("pid %d has never pulled from the relay", dm.PID)}, true
 		}
 	}
@@ -416,8 +416,7 @@ func (f *differ) unlisted() {
 		if f.listed[name] {
 			continue
 		}
-		s := f.o.Sessions[name]
-		if f.opt.Prune && f.d.Owner != "" && s.Owner == f.d.Owner && f.wants(name) {
+		if f.pruned(name) {
 			f.add(Change{
 				Kind: DestroySession, Subjects: []string{name}, Destroys: true,
 				Reason: Reason{"not-listed", "not in the file, created by it (--prune): its key goes"},
@@ -428,10 +427,17 @@ func (f *differ) unlisted() {
 	}
 }
 
-// rank is the order of a create, then that of a removal.
+// pruned says whether this plan destroys a session that is there.
+func (f *differ) pruned(name string) bool {
+	owner := f.o.Session(name).Owner
+	return f.opt.Prune && !f.listed[name] && f.d.Owner != "" && owner == f.d.Owner && f.wants(name)
+}
+
+// rank is the order of a create, then that of a removal; a directory is registered last, for it may have
+// been that of a session that goes.
 var rank = map[Kind]int{
-	StartRelay: 0, CreateSession: 1, AllocateSlot: 2, RegisterDir: 3, PairMesh: 4, RemovePins: 5,
-	StopDaemon: 6, StopDuplicate: 7, StopAll: 8, RestartDaemon: 9, StartDaemon: 10, DestroySession: 11, StopRelay: 12,
+	StartRelay: 0, CreateSession: 1, AllocateSlot: 2, PairMesh: 3, RemovePins: 4, StopDaemon: 5,
+	StopDuplicate: 6, StopAll: 7, RestartDaemon: 8, StartDaemon: 9, DestroySession: 10, RegisterDir: 11, StopRelay: 12,
 }
 
 func (f *differ) plan() Plan {

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"wirefleet.dev/wire/internal/census"
 	"wirefleet.dev/wire/internal/home"
 	"wirefleet.dev/wire/internal/pairing"
 )
@@ -75,7 +76,7 @@ type SessionState struct {
 	Why    string // what is missing or broken
 	DID    string
 	Slots  []SlotState
-	Daemon DaemonState
+	Daemon census.Serving
 	Owner  string // of the marker; "" if nobody marked it
 	Marked bool
 	// StartedByApply says that the marker records a daemon that an apply started.
@@ -99,26 +100,7 @@ type SlotState struct {
 	Fact     SlotFact
 	Why      string
 	LastPull *time.Time // nil: none since the relay started, or unknown
-}
-
-// DaemonState is who serves a session.
-type DaemonState struct {
-	Ours    *Daemon  // holds the life lock
-	Others  []Daemon // proven by the process table: the reference's, oldest first
-	Why     string   // why none is there: what the record says
-	Unknown string   // why it could not be found out
-}
-
-// Daemon is one proven daemon.
-type Daemon struct {
-	PID        int
-	StartTicks uint64
-	Started    time.Time
-	Interval   int    // seconds; 0 where it is not known
-	Build      string // our own version; "" for the reference
-	SameExe    bool   // runs the executable that this program would start
-	Exe        string
-	Stopped    bool // state T: hung
+	Since    time.Time  // not older than this: when relay.json last changed
 }
 
 // Mesh is the state of the directed pins among the listed sessions.

@@ -1,0 +1,127 @@
+package census
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"wirefleet.dev/wire/internal/home"
+	"wirefleet.dev/wire/internal/process"
+)
+
+// Serving is who serves a session.
+type Serving struct {
+	Ours    *Daemon  // holds the life lock
+	Others  []Daemon // proven by the process table: the reference's, oldest first
+	Why     string   // why none is there: what the record says
+	Unknown string   // why it could not be found out
+}
+
+// Daemon is one proven daemon.
+type Daemon struct {
+	PID        int
+	StartTicks uint64
+	Started    time.Time
+	Interval   int    // seconds; 0 where it is not known
+	Build      string // our own version; "" for the reference
+	SameExe    bool   // runs the executable that this program would start
+	Exe        string
+	Stopped    bool // state T: hung
+}
+
+// ServingOf finds who serves a session: the holder of the life lock, and the reference's daemons by the
+// process table.
+func ServingOf(s home.Session, table []process.Info, tableErr error) Serving {
+	var d Serving
+	life, held, proven, err := process.ReadLife(s.DaemonLife())
+	switch {
+	case err != nil:
+		d.Unknown = err.Error()
+		return d
+	case held && !proven:
+		d.Unknown = fmt.Sprintf("%s is held, but what it says (pid %d) does not agree with the kernel", s.DaemonLife(), life.PID)
+		return d
+	case held:
+		d.Ours = ours(life)
+	}
+	if tableErr != nil {
+		if d.Ours == nil {
+			d.Unknown = "the process table: " + tableErr.Error()
+		}
+		return d
+	}
+	holder := 0
+	if d.Ours != nil {
+		holder = d.Ours.PID
+	}
+	d.Others = others(s, table, holder)
+	if d.Ours == nil && len(d.Others) == 0 {
+		d.Why = whyNone(s)
+	}
+	return d
+}
+
+// others are the daemons of s by the process table, without the one that holds its life lock, oldest first.
+func others(s home.Session, table []process.Info, holder int) []Daemon {
+	var out []Daemon
+	for _, i := range table {
+		if i.Role() == process.Daemon && i.WireHome == s.Dir && i.PID != holder && !starting(i) {
+			out = append(out, Daemon{PID: i.PID, StartTicks: i.StartTicks, Started: i.StartedAt, Exe: i.Exe, Stopped: i.State == 'T'})
+		}
+	}
+	slices.SortFunc(out, func(a, b Daemon) int { return a.Started.Compare(b.Started) })
+	return out
+}
+
+// OtherDaemons are the proven daemons of a session that do not hold its life lock, oldest first.
+func OtherDaemons(s home.Session) ([]Daemon, error) {
+	life, held, _, err := process.ReadLife(s.DaemonLife())
+	if err != nil {
+		return nil, err
+	}
+	table, err := process.Table()
+	if err != nil {
+		return nil, err
+	}
+	if !held {
+		life.PID = 0
+	}
+	return others(s, table, life.PID), nil
+}
+
+// starting says whether a process of the table is a daemon of ours that has not taken its life lock yet, or
+// a second one about to find that it is not needed.
+func starting(i process.Info) bool {
+	path, err := process.CheckExecutable()
+	return err == nil && i.Exe == path
+}
+
+func ours(l process.Life) *Daemon {
+	d := &Daemon{PID: l.PID, StartTicks: l.StartTicks, Interval: l.Interval, Build: l.Build, Exe: l.Exe}
+	if i, ok := process.Lookup(l.PID); ok {
+		d.Started, d.Stopped = i.StartedAt, i.State == 'T'
+	}
+	if self, err := process.Self(); err == nil {
+		d.SameExe = self.ExeDev == l.ExeDev && self.ExeIno == l.ExeIno
+	}
+	return d
+}
+
+// whyNone says in words why nobody serves a session, from its pid record.
+func whyNone(s home.Session) string {
+	rec, form := process.ReadRecord(s.DaemonPID())
+	switch form {
+	case process.FormMissing:
+		return "not running"
+	case process.FormCorrupt:
+		return "not running, and daemon.pid is corrupt"
+	}
+	i, alive := process.Lookup(rec.PID)
+	switch {
+	case !alive:
+		return fmt.Sprintf("pid %d in the record is not alive", rec.PID)
+	case i.Role() != process.Daemon:
+		return fmt.Sprintf("pid %d is another program: stale record", rec.PID)
+	}
+	return fmt.Sprintf("pid %d is a daemon of another home: stale record", rec.PID)
+}

@@ -1,0 +1,404 @@
+package reconcile
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"wirefleet.dev/wire/internal/census"
+	"wirefleet.dev/wire/internal/home"
+	"wirefleet.dev/wire/internal/pairing"
+	"wirefleet.dev/wire/spec"
+)
+
+const relayURL = "http://127.0.0.1:8771"
+
+// scene is a generated wish and machine, and what a dead relay hides of its slots.
+type scene struct {
+	d      *spec.Desired
+	o      Observed
+	hidden map[string]SlotFact // by session, revealed when the relay starts
+}
+
+func genDesired(t *rapid.T) *spec.Desired {
+	d := &spec.Desired{
+		Owner:      rapid.SampledFrom([]string{"laptop", ""}).Draw(t, "owner"),
+		LocalRelay: spec.Relay{URL: relayURL, Bind: "127.0.0.1:8771", Managed: rapid.Bool().Draw(t, "managed")},
+	}
+	n := rapid.IntRange(0, 5).Draw(t, "sessions")
+	for i := range n {
+		s := spec.Session{Name: fmt.Sprintf("s%d", i), Reach: spec.ReachLocal, Interval: 5 * time.Second, DirExists: true}
+		s.Daemon = rapid.Bool().Draw(t, "daemon")
+		s.Takeover = s.Daemon && rapid.Bool().Draw(t, "takeover")
+		if rapid.Bool().Draw(t, "dir") {
+			s.Dir = "/src/" + s.Name
+		}
+		d.Sessions = append(d.Sessions, s)
+	}
+	for i := range n {
+		for j := i + 1; j < n; j++ {
+			if rapid.IntRange(0, 4).Draw(t, "edge") > 0 {
+				d.Edges = append(d.Edges, [2]string{d.Sessions[i].Name, d.Sessions[j].Name})
+			}
+		}
+	}
+	return d
+}
+
+func genScene(t *rapid.T) scene {
+	sc := scene{d: genDesired(t), hidden: map[string]SlotFact{}}
+	now := time.Unix(1_800_000_000, 0).UTC()
+	sc.o = Observed{Now: now, Sessions: map[string]SessionState{}, ByCwd: map[string]string{}}
+	sc.o.Relay.Fact = rapid.SampledFrom([]RelayFact{RelayUp, RelayUp, RelayDown, RelayStranger, RelaySilent}).Draw(t, "relay")
+	since := now.Add(-time.Duration(rapid.IntRange(0, 300).Draw(t, "relay age")) * time.Second)
+	sc.o.Relay.Since = &since
+	var whole []string
+	names := []string{"old", "foreign"}
+	for _, s := range sc.d.Sessions {
+		names = append(names, s.Name)
+	}
+	for _, name := range names {
+		st := sc.genSession(t, name)
+		if st.Home != HomeAbsent {
+			sc.o.Sessions[name] = st
+		}
+		if st.Home == HomeWhole && name[0] == 's' {
+			whole = append(whole, name)
+		}
+		if rapid.Bool().Draw(t, "registered") {
+			sc.o.ByCwd["/src/"+name] = rapid.SampledFrom(names).Draw(t, "holder")
+		}
+	}
+	sc.o.Mesh = NewMesh(whole)
+	states := []pairing.Pin{
+		pairing.PinGood, pairing.PinGood, pairing.PinGood, pairing.PinAbsent, pairing.PinHalf,
+		pairing.PinPending, pairing.PinStale, pairing.PinConflict, pairing.PinUnknown,
+	}
+	for _, a := range whole {
+		for _, b := range whole {
+			if a != b {
+				sc.o.Mesh.Set(a, b, PinState{State: rapid.SampledFrom(states).Draw(t, "pin"), Why: "generated"})
+			}
+		}
+	}
+	return sc
+}
+
+func (sc scene) genSession(t *rapid.T, name string) SessionState {
+	st := SessionState{Name: name}
+	st.Home = rapid.SampledFrom([]HomeFact{HomeAbsent, HomePartial, HomeWhole, HomeWhole, HomeWhole, HomeBroken}).Draw(t, "home")
+	if st.Home == HomeAbsent {
+		return st
+	}
+	st.Why = "generated"
+	if st.Home == HomeWhole {
+		st.DID = "did:wire:" + name + "-00000000"
+	}
+	if rapid.Bool().Draw(t, "marked") {
+		st.Marked, st.Owner = true, rapid.SampledFrom([]string{"laptop", "other", ""}).Draw(t, "marker")
+		st.StartedByApply = rapid.Bool().Draw(t, "by apply")
+	}
+	if st.Home == HomeWhole && rapid.IntRange(0, 3).Draw(t, "slot") > 0 {
+		slot := SlotState{
+			URL:   rapid.SampledFrom([]string{relayURL, relayURL, "http://127.0.0.1:9"}).Draw(t, "slot relay"),
+			Scope: rapid.SampledFrom([]home.Scope{home.Local, home.Local, home.Federation}).Draw(t, "scope"),
+		}
+		truth := rapid.SampledFrom([]SlotFact{SlotGood, SlotGood, SlotLost}).Draw(t, "slot fact")
+		slot.Fact = SlotUnknown
+		if slot.URL == relayURL {
+			if sc.o.Relay.Fact == RelayUp {
+				slot.Fact = truth
+			} else {
+				sc.hidden[name] = truth
+			}
+		}
+		if slot.Fact == SlotGood && rapid.Bool().Draw(t, "pulled") {
+			at := sc.o.Now.Add(-time.Duration(rapid.IntRange(0, 120).Draw(t, "silent")) * time.Second)
+			slot.LastPull = &at
+		}
+		st.Slots = []SlotState{slot}
+	}
+	one := func(label string) census.Daemon {
+		return census.Daemon{
+			PID: rapid.IntRange(2, 9999).Draw(t, label), SameExe: rapid.Bool().Draw(t, "same exe"),
+			Interval: rapid.SampledFrom([]int{0, 5, 9}).Draw(t, "interval"), Stopped: rapid.IntRange(0, 5).Draw(t, "stopped") == 0,
+			Started: sc.o.Now.Add(-time.Duration(rapid.IntRange(0, 300).Draw(t, "age")) * time.Second),
+		}
+	}
+	if rapid.Bool().Draw(t, "ours") {
+		d := one("pid")
+		st.Daemon.Ours = &d
+	}
+	for range rapid.SampledFrom([]int{0, 0, 0, 1, 2}).Draw(t, "others") {
+		st.Daemon.Others = append(st.Daemon.Others, one("other pid"))
+	}
+	if st.Daemon.Ours == nil && len(st.Daemon.Others) == 0 && rapid.IntRange(0, 8).Draw(t, "unknown") == 0 {
+		st.Daemon.Unknown = "generated"
+	}
+	return st
+}
+
+// obey is a machine that does what it is told: o after plan p. It knows nothing of why.
+func (sc scene) obey(p Plan) Observed {
+	o := sc.o
+	o.Sessions, o.ByCwd = maps.Clone(o.Sessions), maps.Clone(o.ByCwd)
+	now := o.Now
+	fresh := func(name string) *census.Daemon {
+		w := sc.d.Sessions[slices.IndexFunc(sc.d.Sessions, func(s spec.Session) bool { return s.Name == name })]
+		return &census.Daemon{PID: 7, SameExe: true, Interval: int(w.Interval / time.Second), Started: now}
+	}
+	good := map[[2]string]PinState{}
+	for _, a := range o.Names() {
+		for _, b := range o.Names() {
+			good[[2]string{a, b}] = o.Mesh.At(a, b)
+		}
+	}
+	for _, c := range p.Changes {
+		var s SessionState
+		name := ""
+		if len(c.Pairs) == 0 {
+			name = c.Subjects[0]
+			s = o.Session(name)
+		}
+		switch c.Kind {
+		case StartRelay:
+			o.Relay = RelayState{Fact: RelayUp, Since: &now, ByApply: true, PID: 8}
+			for n, fact := range sc.hidden {
+				st := o.Session(n)
+				st.Slots = slices.Clone(st.Slots)
+				st.Slots[0].Fact = fact
+				o.Sessions[n] = st
+			}
+			continue
+		case StopRelay:
+			o.Relay = RelayState{Fact: RelayDown}
+			continue
+		case CreateSession:
+			s.Home, s.DID = HomeWhole, "did:wire:"+name+"-11111111"
+		case AllocateSlot:
+			s.Slots = []SlotState{{URL: relayURL, Scope: home.Local, Fact: SlotGood, Since: now}}
+			for pair, pin := range good {
+				if pair[1] == name && pin.State == pairing.PinGood {
+					good[pair] = PinState{State: pairing.PinStale, Why: "old slot"}
+				}
+			}
+		case RegisterDir:
+			w := sc.d.Sessions[slices.IndexFunc(sc.d.Sessions, func(s spec.Session) bool { return s.Name == name })]
+			o.ByCwd[w.Dir] = name
+			continue
+		case PairMesh:
+			for _, p := range c.Pairs {
+				good[[2]string{p.A, p.B}], good[[2]string{p.B, p.A}] = PinState{State: pairing.PinGood}, PinState{State: pairing.PinGood}
+			}
+			continue
+		case RemovePins:
+			for _, p := range c.Pairs {
+				delete(good, [2]string{p.A, p.B})
+				delete(good, [2]string{p.B, p.A})
+			}
+			continue
+		case StartDaemon:
+			s.Daemon = census.Serving{Ours: fresh(name)}
+			s.StartedByApply = true
+		case RestartDaemon:
+			s.Daemon = census.Serving{Ours: fresh(name)}
+			s.StartedByApply = true
+		case StopDaemon:
+			s.Daemon.Ours, s.StartedByApply = nil, false
+		case StopDuplicate:
+			if s.Daemon.Ours != nil {
+				s.Daemon.Others = nil
+			} else {
+				s.Daemon.Others = s.Daemon.Others[:1]
+			}
+		case StopAll:
+			s.Daemon = census.Serving{}
+		case DestroySession:
+			delete(o.Sessions, name)
+			continue
+		}
+		o.Sessions[name] = s
+	}
+	var whole []string
+	for _, n := range o.Names() {
+		if o.Sessions[n].Home == HomeWhole && n[0] == 's' {
+			whole = append(whole, n)
+		}
+	}
+	o.Mesh = NewMesh(whole)
+	for _, a := range whole {
+		for _, b := range whole {
+			if a != b {
+				o.Mesh.Set(a, b, good[[2]string{a, b}])
+			}
+		}
+	}
+	return o
+}
+
+func genOptions(t *rapid.T) Options {
+	return Options{Prune: rapid.Bool().Draw(t, "prune")}
+}
+
+// Law 1: on a machine that does what it is told, the next plan is empty; the third, where a dead relay hid
+// something.
+func TestLawConverges(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		sc, opt := genScene(t), genOptions(t)
+		first := Diff(sc.d, sc.o, opt)
+		dead := sc.o.Relay.Fact == RelayDown
+		sc.o = sc.obey(first)
+		second := Diff(sc.d, sc.o, opt)
+		if dead {
+			sc.o = sc.obey(second)
+			second = Diff(sc.d, sc.o, opt)
+		}
+		if !second.Empty() {
+			t.Fatalf("after %v\nthe plan is still %v", first.Changes, second.Changes)
+		}
+	})
+}
+
+// Law 2: a plan never holds two changes that undo each other, and asks for each thing once.
+func TestLawNoContradiction(t *testing.T) {
+	removes := map[Kind][]Kind{
+		StopDaemon:     {StartDaemon, RestartDaemon, StopDuplicate},
+		StopDuplicate:  {StartDaemon, RestartDaemon},
+		DestroySession: {CreateSession, AllocateSlot, RegisterDir, StartDaemon, RestartDaemon},
+		StopRelay:      {StartRelay},
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		sc, opt := genScene(t), genOptions(t)
+		p := Diff(sc.d, sc.o, opt)
+		seen := map[ID]bool{}
+		for i, c := range p.Changes {
+			if seen[c.ID()] {
+				t.Fatalf("twice: %v", c)
+			}
+			for _, n := range c.Needs {
+				if !seen[n] {
+					t.Fatalf("change %d needs %q, which does not come before it", i, n)
+				}
+			}
+			seen[c.ID()] = true
+			for _, other := range p.Changes {
+				if slices.Contains(removes[c.Kind], other.Kind) && cmp.Equal(c.Subjects, other.Subjects) {
+					t.Fatalf("%v undoes %v", c, other)
+				}
+			}
+		}
+		woven, removed := map[[2]string]bool{}, map[[2]string]bool{}
+		for _, c := range p.Changes {
+			for _, pair := range c.Pairs {
+				if c.Kind == PairMesh {
+					woven[[2]string{pair.A, pair.B}] = true
+				} else {
+					removed[[2]string{pair.A, pair.B}] = true
+				}
+			}
+		}
+		for e := range woven {
+			if removed[e] {
+				t.Fatalf("%v is both woven and removed", e)
+			}
+		}
+	})
+}
+
+// Law 3: nothing destructive appears unless asked for, and then only on what this owner created and the file
+// does not list.
+func TestLawNothingDestroyedUnasked(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		sc, opt := genScene(t), genOptions(t)
+		for _, c := range Diff(sc.d, sc.o, opt).Changes {
+			if c.Kind != DestroySession && c.Kind != RemovePins {
+				if c.Destroys {
+					t.Fatalf("%v destroys", c)
+				}
+				continue
+			}
+			if !opt.Prune {
+				t.Fatalf("%v without --prune", c)
+			}
+			if c.Kind == RemovePins {
+				continue
+			}
+			s := sc.o.Session(c.Subjects[0])
+			listed := slices.ContainsFunc(sc.d.Sessions, func(w spec.Session) bool { return w.Name == s.Name })
+			if sc.d.Owner == "" || s.Owner != sc.d.Owner || listed || !c.Destroys {
+				t.Fatalf("%v of %+v", c, s)
+			}
+		}
+	})
+}
+
+// Law 4: a partial create is completed from any prefix of its steps.
+func TestLawResumes(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		sc, opt := genScene(t), genOptions(t)
+		p := Diff(sc.d, sc.o, opt)
+		cut := rapid.IntRange(0, len(p.Changes)).Draw(t, "cut")
+		sc.o = sc.obey(Plan{Changes: p.Changes[:cut]})
+		for range 2 {
+			sc.o = sc.obey(Diff(sc.d, sc.o, opt))
+		}
+		if left := Diff(sc.d, sc.o, opt); !left.Empty() {
+			t.Fatalf("cut after %d of %v: left %v", cut, p.Changes, left.Changes)
+		}
+	})
+}
+
+// Law 5: a process is stopped only if the same change starts it again, another serves its home, or it was
+// ours and is unwanted.
+func TestLawStopsWithReason(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		sc, opt := genScene(t), genOptions(t)
+		for _, c := range Diff(sc.d, sc.o, opt).Changes {
+			if len(c.Pairs) > 0 {
+				continue
+			}
+			s := sc.o.Session(c.Subjects[0])
+			serving := len(s.Daemon.Others)
+			if s.Daemon.Ours != nil {
+				serving++
+			}
+			var w spec.Session
+			for _, one := range sc.d.Sessions {
+				if one.Name == s.Name {
+					w = one
+				}
+			}
+			switch c.Kind {
+			case StopDuplicate:
+				if serving < 2 {
+					t.Fatalf("%v stops the only daemon", c)
+				}
+			case StopDaemon:
+				if w.Daemon || !s.StartedByApply || s.Daemon.Ours == nil {
+					t.Fatalf("%v of %+v", c, s)
+				}
+			case RestartDaemon:
+				if !w.Daemon || serving == 0 {
+					t.Fatalf("%v of %+v", c, s)
+				}
+			case StopAll, StopRelay:
+				t.Fatalf("%v in a plan of apply", c)
+			}
+		}
+	})
+}
+
+// Diff reads no clock and no map order: same input, same plan.
+func TestLawDeterministic(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		sc, opt := genScene(t), genOptions(t)
+		if diff := cmp.Diff(Diff(sc.d, sc.o, opt), Diff(sc.d, sc.o, opt)); diff != "" {
+			t.Fatal(diff)
+		}
+	})
+}
