@@ -1,0 +1,225 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"wirefleet.dev/wire/internal/canon"
+	"wirefleet.dev/wire/internal/daemon"
+	"wirefleet.dev/wire/internal/home"
+	"wirefleet.dev/wire/internal/identity"
+	"wirefleet.dev/wire/internal/mailbox"
+	"wirefleet.dev/wire/internal/relay/client"
+)
+
+// adopted is the environment after session adoption, which says so once on stderr (cli.md 0.5).
+func (a *app) adopted() home.Env {
+	env, line := a.env.Adopt()
+	if line != "" {
+		if _, quiet := os.LookupEnv("WIRE_QUIET_AUTOSESSION"); !quiet {
+			fmt.Fprintln(a.err, line)
+		}
+	}
+	return env
+}
+
+// session is the home that the imperative verbs work on.
+func (a *app) session() (home.Session, error) { return a.adopted().Session() }
+
+// initialized is session for a verb that needs an identity.
+func (a *app) initialized() (home.Session, error) {
+	s, err := a.session()
+	if err == nil && !s.Initialized() {
+		err = fmt.Errorf("%w — run `wire init <handle>` first", home.ErrNotInitialized)
+	}
+	return s, err
+}
+
+type sendCmd struct {
+	jsonFlag
+	Peer     string   `arg:"" help:"The peer's handle."`
+	Words    []string `arg:"" name:"[kind] body" help:"Kind (default claim) and body: text, @FILE, or - for standard input."`
+	Deadline string   `placeholder:"WHEN" help:"When it stops to matter: RFC 3339, or 30m, 2h, 1d from now."`
+}
+
+func (c *sendCmd) Run(a *app) error {
+	kind, text := "claim", c.Words[0]
+	switch len(c.Words) {
+	case 1:
+	case 2:
+		kind, text = c.Words[0], c.Words[1]
+	default:
+		return usage{fmt.Errorf("unexpected argument %q: quote the body", c.Words[2])}
+	}
+	s, err := a.initialized()
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	body, err := a.body(text)
+	if err != nil {
+		return err
+	}
+	deadline := ""
+	if c.Deadline != "" {
+		if deadline, err = identity.ParseDeadline(c.Deadline, now); err != nil {
+			return err
+		}
+	}
+	box := mailbox.Open(s, client.New(0))
+	peer := identity.BareHandle(c.Peer)
+	queued, err := box.Send(a.ctx, mailbox.Outgoing{Peer: peer, Kind: kind, Body: body, Deadline: deadline}, now)
+	if err != nil {
+		return err
+	}
+	daemon.Poke(s)
+	if c.JSON {
+		err = a.printJSON(struct {
+			EventID string `json:"event_id"`
+			Outbox  string `json:"outbox"`
+			Peer    string `json:"peer"`
+			Status  string `json:"status"`
+		}{queued.EventID, queued.Outbox, peer, "queued"})
+	} else {
+		_, err = fmt.Fprintf(a.out, "queued event %s → %s (outbox: %s)\n", queued.EventID, peer, queued.Outbox)
+	}
+	if line := box.Attention(a.ctx, peer, now); line != "" {
+		fmt.Fprintln(a.err, line)
+	}
+	return err
+}
+
+// body is the BODY argument as a JSON value (cli.md 2.5): the text itself is never parsed, a file or
+// standard input is where it parses.
+func (a *app) body(arg string) (any, error) {
+	var data []byte
+	var err error
+	switch {
+	case arg == "-":
+		data, err = io.ReadAll(a.in)
+	case strings.HasPrefix(arg, "@"):
+		data, err = os.ReadFile(arg[1:])
+	default:
+		return arg, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if v, err := canon.Parse(data); err == nil {
+		return v, nil
+	}
+	if !utf8.Valid(data) {
+		return nil, errors.New("the body is neither JSON nor UTF-8 text")
+	}
+	return string(data), nil
+}
+
+type pushCmd struct {
+	jsonFlag
+	Peer string `arg:"" optional:"" help:"Only this peer."`
+}
+
+func (c *pushCmd) Run(a *app) error {
+	s, err := a.session()
+	if err != nil {
+		return err
+	}
+	res, err := mailbox.Open(s, client.New(0)).Push(a.ctx, mailbox.PushOptions{Peer: c.Peer, Resend: true})
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return a.printJSON(pushDocument(res))
+	}
+	hint := "none"
+	if len(res.Skipped) > 0 {
+		hint = "see --json for detail"
+	}
+	_, err = fmt.Fprintf(a.out, "pushed %d event(s); skipped %d (%s)\n", len(res.Pushed), len(res.Skipped), hint)
+	return err
+}
+
+type pullCmd struct{ jsonFlag }
+
+func (c *pullCmd) Run(a *app) error {
+	s, err := a.session()
+	if err != nil {
+		return err
+	}
+	res, err := mailbox.Open(s, client.New(0)).Pull(a.ctx)
+	if err != nil {
+		return err
+	}
+	for _, line := range res.Failed {
+		fmt.Fprintln(a.err, line)
+	}
+	if c.JSON {
+		return a.printJSON(pullDocument(res))
+	}
+	_, err = fmt.Fprintf(a.out, "pulled %d event(s); wrote %d; rejected %d\n", res.TotalSeen, len(res.Written), len(res.Rejected))
+	return err
+}
+
+type tailCmd struct {
+	jsonFlag
+	Peer  string `arg:"" optional:"" help:"Only this peer."`
+	Limit int    `default:"0" help:"Stop after this many; 0: all."`
+}
+
+func (c *tailCmd) Run(a *app) error {
+	s, err := a.session()
+	if err != nil {
+		return err
+	}
+	return mailbox.Open(s, client.New(0)).Tail(a.out, mailbox.TailOptions{Peer: c.Peer, Limit: c.Limit, JSON: c.JSON})
+}
+
+// pushDocument has the keys of cli.md 2.9.
+func pushDocument(res mailbox.PushResult) any {
+	item := func(i mailbox.PushItem) map[string]any {
+		m := map[string]any{"event_id": i.EventID, "peer": i.Peer}
+		if i.Endpoint != "" {
+			m["endpoint"], m["scope"] = i.Endpoint, i.Scope
+		}
+		if i.Reason != "" {
+			m["reason"] = i.Reason
+		}
+		return m
+	}
+	pushed, skipped := []any{}, []any{}
+	for _, i := range res.Pushed {
+		pushed = append(pushed, item(i))
+	}
+	for _, i := range res.Skipped {
+		skipped = append(skipped, item(i))
+	}
+	return map[string]any{"pushed": pushed, "skipped": skipped}
+}
+
+// pullDocument has the keys of cli.md 2.10. Nothing blocks our cursor, so cursor_blocked is always false.
+func pullDocument(res mailbox.PullResult) any {
+	written, rejected := []any{}, []any{}
+	for _, w := range res.Written {
+		written = append(written, map[string]any{"event_id": w.EventID, "from": w.From})
+	}
+	for _, r := range res.Rejected {
+		m := map[string]any{"blocks_cursor": false, "event_id": r.EventID, "reason": r.Reason, "transient": r.Transient}
+		if r.SchemaVersion != "" {
+			m["schema_version"] = r.SchemaVersion
+		}
+		rejected = append(rejected, m)
+	}
+	var cursor any
+	if res.Cursor != "" {
+		cursor = res.Cursor
+	}
+	return map[string]any{
+		"cursor_advanced_to": cursor, "cursor_blocked": false, "rejected": rejected,
+		"total_seen": res.TotalSeen, "written": written,
+	}
+}

@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"wirefleet.dev/wire/internal/home"
+	"wirefleet.dev/wire/reconcile"
+)
+
+// progress renders the events of a run: each change with its reason on stdout when it is over, what is
+// under way on stderr if that is a terminal. With --json only the document goes to stdout.
+type progress struct {
+	app     *app
+	fleet   *fleet
+	verbose bool
+	json    bool
+	began   time.Time
+	total   int
+	ended   int
+	drawn   bool // a live line stands on the terminal
+	failed  []reconcile.Result
+}
+
+func newProgress(a *app, f *fleet, verbose, json bool) *progress {
+	return &progress{app: a, fleet: f, verbose: verbose, json: json, began: time.Now()}
+}
+
+// waiting says whose lock an apply waits for.
+func (p *progress) waiting(h home.Holder) {
+	fmt.Fprintf(p.app.err, "waiting for `wire %s` (pid %d), which changes this machine at the moment\n", h.Verb, h.PID)
+}
+
+func (p *progress) report(e reconcile.Event) {
+	switch e := e.(type) {
+	case reconcile.Planned:
+		p.total += len(e.Plan.Changes)
+	case reconcile.Started:
+		p.live(fmt.Sprintf("[%d/%d] %s %s ...", p.ended+1, p.total, e.Change.Kind, subject(e.Change)))
+	case reconcile.Ended:
+		p.ended++
+		p.live("")
+		p.line(e.Result)
+	}
+}
+
+// live redraws the one line of what is under way; "" takes it away.
+func (p *progress) live(text string) {
+	if !p.app.terminal {
+		return
+	}
+	if p.drawn {
+		fmt.Fprint(p.app.err, "\r\x1b[K")
+	}
+	if p.drawn = text != ""; p.drawn {
+		fmt.Fprint(p.app.err, text)
+	}
+}
+
+func (p *progress) line(r reconcile.Result) {
+	switch r.Outcome {
+	case reconcile.Done:
+		if !p.json {
+			p.app.printChange(r.Change, p.verbose)
+		}
+	case reconcile.Failed:
+		p.failed = append(p.failed, r)
+		p.explain(r, "failed")
+	case reconcile.Skipped:
+		p.failed = append(p.failed, r)
+		p.explain(r, "skipped")
+	case reconcile.Already:
+	}
+}
+
+// explain names the session, the step, the cause and what to do.
+func (p *progress) explain(r reconcile.Result, word string) {
+	fmt.Fprintf(p.app.err, "%s: %s %s: %v\n", subject(r.Change), r.Change.Kind, word, r.Err)
+	var partial *reconcile.Partial
+	if errors.As(r.Err, &partial) && p.verbose {
+		for _, f := range partial.Failed {
+			fmt.Fprintf(p.app.err, "  %s-%s: %v\n", f.Pair.A, f.Pair.B, f.Err)
+		}
+	}
+	if word == "failed" {
+		fmt.Fprintf(p.app.err, "  next: %s\n", p.advice(r))
+	}
+}
+
+func (p *progress) advice(r reconcile.Result) string {
+	again := "wire apply"
+	if p.fleet.name != "wire.yaml" {
+		again += " -f " + p.fleet.name
+	}
+	switch r.Change.Kind {
+	case reconcile.StartRelay:
+		return "free the port or set relays.local.url, then `" + again + "`"
+	case reconcile.StartDaemon, reconcile.RestartDaemon:
+		return "read " + p.fleet.machine.Session(r.Change.Subjects[0]).DaemonLog() + ", then `" + again + "`"
+	case reconcile.PairMesh:
+		return "repair the named homes, then `" + again + "`; the other edges are done"
+	case reconcile.StopAll, reconcile.StopDaemon, reconcile.StopDuplicate, reconcile.StopRelay, reconcile.DestroySession:
+		return "look at the process or file it names, then run it again"
+	}
+	return "remove the cause, then `" + again + "` goes on from here"
+}
+
+// finish prints what is left and turns a run into an exit status.
+func (p *progress) finish(ctx context.Context, s reconcile.Summary) error {
+	p.live("")
+	if p.json {
+		if err := p.app.printJSON(documentOf(s, false)); err != nil {
+			return err
+		}
+	} else {
+		p.summary(s)
+	}
+	for _, b := range s.Remaining.Blocked {
+		p.app.printReport(p.app.err, b)
+	}
+	switch {
+	case s.Interrupted && errors.Is(ctx.Err(), context.DeadlineExceeded):
+		fmt.Fprintln(p.app.err, "error: --timeout ended it; the next run goes on from here")
+		return exit(1)
+	case s.Interrupted:
+		fmt.Fprintln(p.app.err, "interrupted: the next run goes on from here")
+		return exit(1)
+	case !s.Remaining.Empty() || len(s.Remaining.Blocked) > 0 || len(p.failed) > 0 && !s.Remaining.Empty():
+		return exit(1)
+	}
+	return nil
+}
+
+func (p *progress) summary(s reconcile.Summary) {
+	a := p.app
+	for _, n := range s.Remaining.Notes {
+		a.printReport(a.out, n)
+	}
+	done, failed := 0, 0
+	for _, r := range s.Results {
+		switch r.Outcome {
+		case reconcile.Done:
+			done++
+		case reconcile.Failed, reconcile.Skipped:
+			failed++
+		case reconcile.Already:
+		}
+	}
+	var parts []string
+	switch {
+	case done == 0 && failed == 0:
+		parts = append(parts, "nothing to do")
+	default:
+		parts = append(parts, fmt.Sprintf("%s in %s", plural(done, "change"), round(time.Since(p.began))))
+	}
+	if failed > 0 {
+		parts = append(parts, fmt.Sprintf("%d failed", failed))
+	}
+	if n := len(s.Remaining.Changes); n > 0 {
+		parts = append(parts, fmt.Sprintf("%d left", n))
+	}
+	if n := len(s.Remaining.Unmanaged); n > 0 {
+		parts = append(parts, fmt.Sprintf("%d unmanaged left alone", n))
+	}
+	fmt.Fprintf(a.out, "%s (%s)\n", strings.Join(parts, "; "), p.fleet.size())
+}
+
+// size is what the file asks for: "4 sessions, 6 edges".
+func (f *fleet) size() string {
+	return plural(len(f.desired.Sessions), "session") + ", " + plural(len(f.desired.Edges), "edge")
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+func round(d time.Duration) time.Duration {
+	switch {
+	case d > 10*time.Second:
+		return d.Round(100 * time.Millisecond)
+	case d > 100*time.Millisecond:
+		return d.Round(10 * time.Millisecond)
+	}
+	return d.Round(time.Millisecond)
+}
