@@ -33,6 +33,9 @@ func (a startRelay) Do(ctx context.Context, _ reconcile.Change) (reconcile.Outco
 	if err != nil {
 		return reconcile.Failed, err
 	}
+	if err := relay.Prepare(dir); err != nil {
+		return reconcile.Failed, err
+	}
 	ready, err := process.Spawn(ctx, process.Spec{
 		Args:   []string{"relay-server", "--bind", r.Bind, "--local-only"},
 		Home:   a.Machine.Base,

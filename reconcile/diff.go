@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -47,7 +48,7 @@ func Diff(d *spec.Desired, o Observed, opt Options) Plan {
 type verdict struct {
 	blocked bool   // nothing is planned for it, and no edge with it
 	needs   []ID   // changes that must come before anything that uses it
-	renewed string // why its pins change: "is new", "gets a new slot"; "" if they stay
+	renewed Reason // why the pins of it change; zero if they stay
 }
 
 type differ struct {
@@ -95,9 +96,8 @@ func (f *differ) home(s spec.Session) {
 		}
 		id := f.add(Change{Kind: CreateSession, Subjects: []string{s.Name}, Reason: Reason{code, text}})
 		v.needs = append(v.needs, id)
-		v.renewed = s.Name + " is new"
-		if have.DID != "" {
-			v.renewed = ""
+		if have.DID == "" {
+			v.renewed = Reason{"edge-new", s.Name + " is new"}
 		}
 	case HomeWhole:
 	}
@@ -180,8 +180,8 @@ func (f *differ) slot(s spec.Session) {
 		c.Needs = append(c.Needs, f.relayID())
 	}
 	v.needs = append(v.needs, f.add(c))
-	if v.renewed == "" {
-		v.renewed = s.Name + " gets a new slot"
+	if v.renewed.Code == "" {
+		v.renewed = Reason{"edge-moved", s.Name + " gets a new slot"}
 	}
 	f.ready[s.Name] = v
 }
@@ -263,7 +263,7 @@ func (f *differ) daemon(s spec.Session) {
 			f.note(s.Name, "daemon-reference", fmt.Sprintf("served by a daemon of the reference (pid %d)", first.PID), "")
 		}
 	default:
-		f.add(Change{Kind: StartDaemon, Subjects: subject, Needs: needs, Reason: Reason{"daemon-dead", dm.Why}})
+		f.add(Change{Kind: StartDaemon, Subjects: subject, Needs: needs, Reason: Reason{"daemon-dead", cmp.Or(dm.Why, "not running")}})
 	}
 }
 
@@ -347,10 +347,10 @@ func (f *differ) edge(a, b string, va, vb verdict) (Reason, bool) {
 		}
 	}
 	switch {
-	case va.renewed != "":
-		return Reason{"edge-renewed", va.renewed}, true
-	case vb.renewed != "":
-		return Reason{"edge-renewed", vb.renewed}, true
+	case va.renewed.Code != "":
+		return va.renewed, true
+	case vb.renewed.Code != "":
+		return vb.renewed, true
 	case ab.State == pairing.PinGood && ba.State == pairing.PinGood:
 		return Reason{}, false
 	case ab.State == pairing.PinAbsent && ba.State == pairing.PinAbsent:

@@ -1,6 +1,6 @@
 package reconcile
 
-import "fmt"
+import "strings"
 
 // Kind is what a change does; it completes the sentence "wire will ...".
 type Kind string
@@ -52,7 +52,7 @@ func (c Change) ID() ID {
 	if c.Kind == PairMesh {
 		return ID(c.Kind)
 	}
-	return ID(fmt.Sprint(c.Kind, " ", c.Subjects))
+	return ID(string(c.Kind) + " " + strings.Join(c.Subjects, " "))
 }
 
 // Report is something that differs and that no change repairs: a conflict, an unknown, a foreign process.

@@ -227,7 +227,7 @@ func (r Result) judged() Result {
 func prepare(c Change, failed map[ID]bool, broken map[string]bool) (_ Change, skipped []Pair, why error) {
 	for _, n := range c.Needs {
 		if failed[n] {
-			return c, nil, fmt.Errorf("it needs %q, which failed", n)
+			return c, nil, fmt.Errorf("%w: it needs `%s`", ErrNeed, n)
 		}
 	}
 	if c.Kind != PairMesh || len(broken) == 0 {
@@ -242,11 +242,14 @@ func prepare(c Change, failed map[ID]bool, broken map[string]bool) (_ Change, sk
 		}
 	}
 	if len(kept) == 0 {
-		return c, nil, errors.New("all of its edges need a session that failed")
+		return c, nil, fmt.Errorf("%w: each of its edges needs a session that failed", ErrNeed)
 	}
 	c.Pairs = kept
 	return c, skipped, nil
 }
+
+// ErrNeed is why a change was skipped: one that it needs failed, or was skipped itself.
+var ErrNeed = errors.New("skipped")
 
 var errSessionFailed = errors.New("skipped: one of the two sessions failed")
 

@@ -22,7 +22,8 @@ type progress struct {
 	total   int
 	ended   int
 	drawn   bool // a live line stands on the terminal
-	failed  []reconcile.Result
+	failed  int
+	skipped int
 }
 
 func newProgress(a *app, f *fleet, verbose, json bool) *progress {
@@ -67,27 +68,24 @@ func (p *progress) line(r reconcile.Result) {
 			p.app.printChange(r.Change, p.verbose)
 		}
 	case reconcile.Failed:
-		p.failed = append(p.failed, r)
-		p.explain(r, "failed")
+		p.failed++
+		p.explain(r)
 	case reconcile.Skipped:
-		p.failed = append(p.failed, r)
-		p.explain(r, "skipped")
+		p.skipped++
 	case reconcile.Already:
 	}
 }
 
 // explain names the session, the step, the cause and what to do.
-func (p *progress) explain(r reconcile.Result, word string) {
-	fmt.Fprintf(p.app.err, "%s: %s %s: %v\n", subject(r.Change), r.Change.Kind, word, r.Err)
+func (p *progress) explain(r reconcile.Result) {
+	fmt.Fprintf(p.app.err, "error: %s: %s failed: %v\n", subject(r.Change), r.Change.Kind, r.Err)
 	var partial *reconcile.Partial
 	if errors.As(r.Err, &partial) && p.verbose {
 		for _, f := range partial.Failed {
 			fmt.Fprintf(p.app.err, "  %s-%s: %v\n", f.Pair.A, f.Pair.B, f.Err)
 		}
 	}
-	if word == "failed" {
-		fmt.Fprintf(p.app.err, "  next: %s\n", p.advice(r))
-	}
+	fmt.Fprintf(p.app.err, "  next: %s\n", p.advice(r))
 }
 
 func (p *progress) advice(r reconcile.Result) string {
@@ -128,7 +126,7 @@ func (p *progress) finish(ctx context.Context, s reconcile.Summary) error {
 	case s.Interrupted:
 		fmt.Fprintln(p.app.err, "interrupted: the next run goes on from here")
 		return exit(1)
-	case !s.Remaining.Empty() || len(s.Remaining.Blocked) > 0 || len(p.failed) > 0 && !s.Remaining.Empty():
+	case !s.Remaining.Empty() || len(s.Remaining.Blocked) > 0:
 		return exit(1)
 	}
 	return nil
@@ -139,25 +137,24 @@ func (p *progress) summary(s reconcile.Summary) {
 	for _, n := range s.Remaining.Notes {
 		a.printReport(a.out, n)
 	}
-	done, failed := 0, 0
+	done := 0
 	for _, r := range s.Results {
-		switch r.Outcome {
-		case reconcile.Done:
+		if r.Outcome == reconcile.Done {
 			done++
-		case reconcile.Failed, reconcile.Skipped:
-			failed++
-		case reconcile.Already:
 		}
 	}
 	var parts []string
 	switch {
-	case done == 0 && failed == 0:
+	case done == 0 && p.failed == 0 && s.Remaining.Empty():
 		parts = append(parts, "nothing to do")
 	default:
 		parts = append(parts, fmt.Sprintf("%s in %s", plural(done, "change"), round(time.Since(p.began))))
 	}
-	if failed > 0 {
-		parts = append(parts, fmt.Sprintf("%d failed", failed))
+	if p.failed > 0 {
+		parts = append(parts, fmt.Sprintf("%d failed", p.failed))
+	}
+	if p.skipped > 0 {
+		parts = append(parts, fmt.Sprintf("%d skipped because of that", p.skipped))
 	}
 	if n := len(s.Remaining.Changes); n > 0 {
 		parts = append(parts, fmt.Sprintf("%d left", n))

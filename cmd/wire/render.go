@@ -23,7 +23,7 @@ func sign(c reconcile.Change) (mark, noun string) {
 	case reconcile.RegisterDir:
 		return "+", "dir"
 	case reconcile.PairMesh:
-		return made(c, "edge-absent", "edge-renewed"), "mesh"
+		return made(c, "edge-absent", "edge-new"), "mesh"
 	case reconcile.RemovePins:
 		return "-", "mesh"
 	case reconcile.StartDaemon:
