@@ -38,6 +38,10 @@ func trimURL(url string) string { return strings.TrimRight(url, "/") }
 type RelayFile struct {
 	spans *canon.Spans // nest: peers
 	err   error        // what a Set could not do; UpdateRelay returns it and writes nothing
+
+	// checked is what editable found, per key: no change turns an object into something else, and asking
+	// the spans again renders all that was set so far.
+	checked map[string]error
 }
 
 // emptyRelay is what a missing relay.json reads as, in the layout it is written in.
@@ -98,7 +102,14 @@ func checkNest(spans *canon.Spans, key string) error {
 
 // editable is checkNest for a change of this file; the first refusal is kept for UpdateRelay.
 func (r *RelayFile) editable(key string) bool {
-	err := checkNest(r.spans, key)
+	err, known := r.checked[key]
+	if !known {
+		err = checkNest(r.spans, key)
+		if r.checked == nil {
+			r.checked = map[string]error{}
+		}
+		r.checked[key] = err
+	}
 	if r.err == nil {
 		r.err = err
 	}
