@@ -158,9 +158,11 @@ const (
 
 // ReadRecord reads a pid file; a missing, empty or non-UTF-8 one is FormMissing, as is one that cannot be
 // read. One that is just being written is read again for 100 ms.
-func ReadRecord(path string) (Record, Form) {
+func ReadRecord(path string) (Record, Form) { return readRecord(path, os.ReadFile) }
+
+func readRecord(path string, read func(string) ([]byte, error)) (Record, Form) {
 	for start := time.Now(); ; time.Sleep(lockRetry) {
-		data, err := os.ReadFile(path)
+		data, err := read(path)
 		if err != nil {
 			return Record{}, FormMissing
 		}
