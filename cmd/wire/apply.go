@@ -76,10 +76,10 @@ func (c *applyCmd) Run(a *app) error {
 		return c.plan(a)
 	}
 	if c.DetailedExitcode {
-		return usage{errors.New("--detailed-exitcode is for plan and apply --dry-run")}
+		return a.misuse("--detailed-exitcode is for plan and apply --dry-run")
 	}
 	if c.Parallel < 1 {
-		return usage{fmt.Errorf("--parallel %d: at least 1", c.Parallel)}
+		return a.misuse("--parallel %d: at least 1", c.Parallel)
 	}
 	f, err := a.fleet(c.File)
 	if err != nil {

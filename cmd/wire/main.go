@@ -52,8 +52,10 @@ func std() streams {
 // app is what every command's Run gets.
 type app struct {
 	streams
-	ctx context.Context
-	env home.Env
+	ctx     context.Context
+	env     home.Env
+	program *program
+	node    *kong.Node // the command that runs
 }
 
 // untilSignal ends with the first SIGINT or SIGTERM; a second one exits at once.
@@ -75,9 +77,6 @@ type exit int
 
 func (e exit) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
 
-// usage is a mistake in the arguments that kong cannot see.
-type usage struct{ error }
-
 // execute runs one command line and returns its exit status.
 func execute(ctx context.Context, args []string, s streams) int {
 	if code, ok := background(ctx, args, s); ok {
@@ -86,17 +85,14 @@ func execute(ctx context.Context, args []string, s streams) int {
 	a := &app{streams: s, ctx: ctx, env: home.OSEnv()}
 	err := a.dispatch(args)
 	var status exit
-	var wrong *kong.ParseError
-	var misuse usage
+	var wrong *misuse
 	switch {
 	case err == nil:
 		return 0
 	case errors.As(err, &status):
 		return int(status)
-	case errors.As(err, &wrong), errors.As(err, &misuse):
-		a.fail(err)
-		fmt.Fprintf(s.err, "see `wire %s--help`\n", firstWord(args))
-		return usageStatus(args)
+	case errors.As(err, &wrong):
+		return a.complain(wrong)
 	}
 	a.fail(err)
 	return 1
@@ -107,49 +103,40 @@ func (a *app) fail(err error) {
 	fmt.Fprintf(a.err, "error: %s\n", strings.TrimRight(err.Error(), "\n"))
 }
 
-func firstWord(args []string) string {
-	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
-		if _, ok := find(args[0]); ok {
-			return args[0] + " "
-		}
-	}
-	return ""
-}
-
-// usageStatus is 2, but 1 where 2 means "changes pending" (design.md section 3).
-func usageStatus(args []string) int {
-	if len(args) > 0 && (args[0] == "plan" || args[0] == "apply") {
-		return 1
-	}
-	return 2
-}
-
 // dispatch parses args and runs their command. Only the command that args name is built: the model of all
 // of them takes longer than most commands run.
 func (a *app) dispatch(args []string) error {
+	if len(args) > 0 && args[0] == "help" {
+		args = append(args[1:len(args):len(args)], "--help")
+	}
+	a.program = &program{}
 	options := []kong.Option{
 		kong.Name("wire"),
 		kong.Description("Keeps this machine's agent sessions in the state that a wire.yaml describes."),
 		kong.Writers(a.out, a.err),
 		kong.Exit(func(code int) { panic(exit(code)) }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
-		kong.ExplicitGroups(groups),
+		kong.Help(a.helpFor),
 		kong.Vars{"version": "wire " + level + " (" + version + ")"},
 	}
 	for _, c := range selected(args) {
-		options = append(options, kong.DynamicCommand(c.name, c.help, c.group, c.make()))
+		options = append(options, kong.DynamicCommand(c.name, c.help, "", c.make()))
 	}
-	var root struct {
-		Version kong.VersionFlag `help:"Print the version and exit." short:"V"`
-	}
-	parser, err := kong.New(&root, options...)
+	parser, err := kong.New(a.program, options...)
 	if err != nil {
 		return err
 	}
-	return a.parse(parser, args)
+	if err := strict(parser.Model.Node, args); err != nil {
+		return err
+	}
+	return a.run(parser, args)
 }
 
-func (a *app) parse(parser *kong.Kong, args []string) (err error) {
+// program holds the flags of wire itself.
+type program struct {
+	Version kong.VersionFlag `help:"Print version" short:"V"`
+}
+
+func (a *app) run(parser *kong.Kong, args []string) (err error) {
 	defer func() {
 		switch r := recover().(type) {
 		case nil:
@@ -161,15 +148,19 @@ func (a *app) parse(parser *kong.Kong, args []string) (err error) {
 			panic(r)
 		}
 	}()
-	if len(args) == 0 {
-		if _, err := parser.Parse([]string{"--help"}); err != nil {
-			return err
-		}
-		return exit(2)
-	}
 	parsed, err := parser.Parse(args)
 	if err != nil {
+		var cannot *kong.ParseError
+		if errors.As(err, &cannot) && cannot.Context.Selected() != nil {
+			return &misuse{node: cannot.Context.Selected(), text: err.Error()}
+		}
 		return err
 	}
+	a.node = parsed.Selected()
 	return parsed.Run(a)
+}
+
+// misuse is a mistake in the arguments that no model can see.
+func (a *app) misuse(format string, args ...any) error {
+	return &misuse{node: a.node, text: fmt.Sprintf(format, args...)}
 }

@@ -42,19 +42,16 @@ func (a *app) initialized() (home.Session, error) {
 
 type sendCmd struct {
 	jsonFlag
-	Peer     string   `arg:"" help:"The peer's handle."`
-	Words    []string `arg:"" name:"[kind] body" help:"Kind (default claim) and body: text, @FILE, or - for standard input."`
-	Deadline string   `placeholder:"WHEN" help:"When it stops to matter: RFC 3339, or 30m, 2h, 1d from now."`
+	Peer       string  `arg:"" help:"The peer's handle."`
+	KindOrBody string  `arg:"" name:"kind-or-body" help:"The body, or its kind where a body follows (default kind: claim)."`
+	Body       *string `arg:"" optional:"" help:"Text, @FILE, or - for standard input."`
+	Deadline   string  `placeholder:"WHEN" help:"When it stops to matter: RFC 3339, or 30m, 2h, 1d from now."`
 }
 
 func (c *sendCmd) Run(a *app) error {
-	kind, text := "claim", c.Words[0]
-	switch len(c.Words) {
-	case 1:
-	case 2:
-		kind, text = c.Words[0], c.Words[1]
-	default:
-		return usage{fmt.Errorf("unexpected argument %q: quote the body", c.Words[2])}
+	kind, text := "claim", c.KindOrBody
+	if c.Body != nil {
+		kind, text = c.KindOrBody, *c.Body
 	}
 	s, err := a.initialized()
 	if err != nil {

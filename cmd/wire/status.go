@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
@@ -15,7 +14,7 @@ type statusCmd struct {
 
 func (c *statusCmd) Run(a *app) error {
 	if c.File == "" {
-		return usage{errors.New("the status of one home is not there yet: use `wire status -f FILE` for the fleet")}
+		return a.misuse("the status of one home is not there yet: use `wire status -f FILE` for the fleet")
 	}
 	f, err := a.fleet(c.File)
 	if err != nil {

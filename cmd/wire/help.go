@@ -1,0 +1,118 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+// helpFor is kong's help printer in our layout.
+func (a *app) helpFor(_ kong.HelpOptions, ctx *kong.Context) error {
+	n := ctx.Selected()
+	if n == nil {
+		n = ctx.Model.Node
+	}
+	a.printHelp(a.out, n)
+	return nil
+}
+
+// printHelp prints what a command is for, how it is called, its arguments, options and subcommands. That of
+// the program itself lists every command, in groups, on one screen.
+func (a *app) printHelp(w io.Writer, n *kong.Node) {
+	if text := about(n); text != "" {
+		fmt.Fprintf(w, "%s\n\n", text)
+	}
+	fmt.Fprintln(w, usageLine(n))
+	switch {
+	case n.Parent == nil:
+		printGroups(w)
+	case len(n.Children) > 0:
+		fmt.Fprint(w, "\nCommands:\n")
+		var rows [][2]string
+		for _, c := range n.Children {
+			rows = append(rows, [2]string{c.Name, c.Help})
+		}
+		printRows(w, rows)
+	}
+	if len(n.Positional) > 0 {
+		fmt.Fprint(w, "\nArguments:\n")
+		var rows [][2]string
+		for _, p := range n.Positional {
+			rows = append(rows, [2]string{argument(p), p.Help})
+		}
+		printRows(w, rows)
+	}
+	fmt.Fprint(w, "\nOptions:\n")
+	printRows(w, optionRows(n))
+}
+
+func about(n *kong.Node) string {
+	if n.Detail != "" {
+		return n.Help + "\n\n" + n.Detail
+	}
+	return n.Help
+}
+
+func optionRows(n *kong.Node) [][2]string {
+	var rows [][2]string
+	for _, f := range n.Flags {
+		if f.Hidden || f.Name == "help" || f.Name == "version" {
+			continue
+		}
+		name := "    --" + f.Name
+		if f.Short != 0 {
+			name = "-" + string(f.Short) + ", --" + f.Name
+		}
+		if !f.IsBool() {
+			name += " <" + placeholder(f) + ">"
+		}
+		text := f.Help
+		if f.Default != "" && !f.IsBool() {
+			text += " [default: " + f.Default + "]"
+		}
+		rows = append(rows, [2]string{name, strings.TrimSpace(text)})
+	}
+	rows = append(rows, [2]string{"-h, --help", "Print help"})
+	if n.Parent == nil {
+		rows = append(rows, [2]string{"-V, --version", "Print version"})
+	}
+	return rows
+}
+
+// printRows prints two columns, the first as wide as its widest entry but for very wide ones.
+func printRows(w io.Writer, rows [][2]string) {
+	width := 0
+	for _, r := range rows {
+		if len(r[0]) <= 30 {
+			width = max(width, len(r[0]))
+		}
+	}
+	for _, r := range rows {
+		switch {
+		case r[1] == "":
+			fmt.Fprintf(w, "  %s\n", r[0])
+		case len(r[0]) > width:
+			fmt.Fprintf(w, "  %s\n  %*s  %s\n", r[0], width, "", r[1])
+		default:
+			fmt.Fprintf(w, "  %-*s  %s\n", width, r[0], r[1])
+		}
+	}
+}
+
+// printGroups lists the command table: names with a help line for the fleet, names alone for the rest, so
+// that everything fits on one screen.
+func printGroups(w io.Writer) {
+	all := commands()
+	for _, g := range groups {
+		fmt.Fprintf(w, "\n%s\n", g.Title)
+		var rows [][2]string
+		for _, c := range all {
+			if c.group == g.Key {
+				rows = append(rows, [2]string{c.name, c.help})
+			}
+		}
+		printRows(w, rows)
+	}
+}
