@@ -73,6 +73,7 @@ func TestSchemaRejects(t *testing.T) {
 		"two-documents": "a schema sees one document",
 		"version-hex":   "0x1 is 1 once the YAML is read",
 		"relays-same":   "a schema cannot compare two values",
+		"line-breaks":   "the YAML reader knows more line breaks than editors",
 		"merge":         "the YAML reader merges before the schema looks",
 		"keys-twice":    "the YAML reader refuses it, or keeps one",
 	}

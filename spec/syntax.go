@@ -23,9 +23,9 @@ func parse(file string, data []byte) (*yaml.Node, Problems) {
 	if len(data) > maxSize {
 		return nil, fault(0, 0, "is %d bytes long; a wire.yaml has at most %d", len(data), maxSize)
 	}
-	if i := notText(data); i >= 0 {
+	if i, what := notText(data); i >= 0 {
 		line, column := position(data[:i])
-		return nil, fault(line, column, "is not UTF-8 text: byte 0x%02x", data[i])
+		return nil, fault(line, column, "%s", what)
 	}
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	var doc, second yaml.Node
@@ -46,17 +46,21 @@ func parse(file string, data []byte) (*yaml.Node, Problems) {
 	return nil, fault(second.Line, second.Column, "a second document starts here; a wire.yaml is one document")
 }
 
-// notText is the offset of the first byte that is no UTF-8 text, -1 if there is none. NUL is refused here
-// since UTF-16, which the YAML parser would accept, is full of them.
-func notText(data []byte) int {
+// notText is the offset of the first byte that is no text with lines as editors count them, and what is wrong
+// with it; -1 if there is none. NUL is refused here since UTF-16, which the YAML parser would accept, is full
+// of them, and the line breaks of other ages since the parser counts them as lines.
+func notText(data []byte) (offset int, what string) {
 	for i := 0; i < len(data); {
 		r, n := utf8.DecodeRune(data[i:])
-		if r == 0 || r == utf8.RuneError && n == 1 {
-			return i
+		switch {
+		case r == 0, r == utf8.RuneError && n == 1:
+			return i, fmt.Sprintf("is not UTF-8 text: byte 0x%02x", data[i])
+		case r == '\r' && !bytes.HasPrefix(data[i+1:], []byte{'\n'}), r == '\u0085', r == '\u2028', r == '\u2029':
+			return i, fmt.Sprintf("holds the line break %U; lines end with a line feed", r)
 		}
 		i += n
 	}
-	return -1
+	return -1, ""
 }
 
 // position is where the byte after text stands.
