@@ -6,7 +6,8 @@
 // UTF-8, its inexact floats); writing sorts keys by bytes at every depth.
 //
 // Law of the room: it is the ground floor, it imports nothing of ours and knows no file and no key name
-// beyond the three that stripping removes. What it writes it can read back.
+// beyond the three that stripping removes. What it writes it can read back, but for two things of the
+// reference: floats that drift (Unstable) and a magic key that sorting puts first (identity.md 1.1).
 package canon
 
 // Doc is a JSON object as a tree. Unknown members are kept from parse to write.

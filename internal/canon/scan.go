@@ -67,18 +67,25 @@ const (
 
 // space skips white space and says whether a byte follows.
 func (s *scanner) space() bool {
-	for s.pos < len(s.data) {
-		switch s.data[s.pos] {
+	data, pos := s.data, s.pos
+	for pos < len(data) {
+		switch data[pos] {
 		case ' ', '\n', '\t', '\r':
-			s.pos++
-			// Indentation is most of a pretty document.
-			for s.pos+8 <= len(s.data) && binary.LittleEndian.Uint64(s.data[s.pos:]) == lows*' ' {
-				s.pos += 8
+			pos++
+			// Indentation is most of a pretty document: over up to eight blanks at once.
+			for pos+8 <= len(data) {
+				other := binary.LittleEndian.Uint64(data[pos:]) ^ lows*' '
+				pos += bits.TrailingZeros64(other) / 8
+				if other != 0 {
+					break
+				}
 			}
 		default:
+			s.pos = pos
 			return true
 		}
 	}
+	s.pos = pos
 	return false
 }
 
@@ -242,17 +249,7 @@ func (s *scanner) text() (text, bool) {
 	data, pos := s.data, s.pos+1
 	t := text{start: pos}
 	for {
-		// Eight bytes at a time, to the first that is a control, a quote, a backslash or not ASCII. The
-		// subtractions borrow only out of bytes that count, so the lowest mark is right.
-		for pos+8 <= len(data) {
-			w := binary.LittleEndian.Uint64(data[pos:])
-			mark := ((w - lows*0x20) | ((w ^ lows*'"') - lows) | ((w ^ lows*'\\') - lows) | w) & highs
-			if mark != 0 {
-				pos += bits.TrailingZeros64(mark) / 8
-				break
-			}
-			pos += 8
-		}
+		pos = plain(data, pos)
 		if pos >= len(data) {
 			return t, s.fail(pos, "string without end")
 		}
@@ -270,8 +267,6 @@ func (s *scanner) text() (text, bool) {
 			pos += n
 		case c < 0x20:
 			return t, s.fail(pos, "control character in a string")
-		case c < utf8.RuneSelf:
-			pos++
 		default:
 			r, n := utf8.DecodeRune(data[pos:])
 			if r == utf8.RuneError && n == 1 {
@@ -280,6 +275,26 @@ func (s *scanner) text() (text, bool) {
 			pos += n
 		}
 	}
+}
+
+// plain is the position at or behind from of the first byte that a string cannot hold as it is, or that is
+// not ASCII: a control, a quote, a backslash, 0x80 and above. It is len(b) if there is none.
+func plain(b []byte, from int) int {
+	// Eight bytes at a time. The subtractions borrow only out of bytes that count, so the lowest mark is right.
+	for from+8 <= len(b) {
+		w := binary.LittleEndian.Uint64(b[from:])
+		if mark := ((w - lows*0x20) | ((w ^ lows*'"') - lows) | ((w ^ lows*'\\') - lows) | w) & highs; mark != 0 {
+			return from + bits.TrailingZeros64(mark)/8
+		}
+		from += 8
+	}
+	for from < len(b) {
+		if c := b[from]; c < 0x20 || c >= utf8.RuneSelf || c == '"' || c == '\\' {
+			break
+		}
+		from++
+	}
+	return from
 }
 
 // escapeLen is the length of the escape at the start of b, of both halves for a surrogate pair; 0 if it

@@ -47,8 +47,8 @@ func drifts(f float64) bool {
 	var buf [32]byte
 	back, err := Parse(appendFloat(buf[:0], f))
 	if err != nil {
-		return true // beside the largest double
+		return true // at the upper end a text could overflow
 	}
-	g, ok := back.(float64)
+	g, ok := back.(float64) // NaN and the infinities are written as null
 	return !ok || math.Float64bits(g) != math.Float64bits(f)
 }

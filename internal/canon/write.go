@@ -10,6 +10,9 @@ import (
 // fewKeys is how many keys of one object are sorted without allocating.
 const fewKeys = 16
 
+// firstSize holds most events and cards without growing.
+const firstSize = 1 << 10
+
 // Append appends the compact form of v: no white space, sorted keys, escapes of identity.md 1.2.
 // It panics on a Go type that Parse never returns (int is accepted as a convenience for literals).
 // Bytes in a string that are no UTF-8 become U+FFFD.
@@ -50,10 +53,10 @@ func appendObject(dst []byte, doc Doc, keys []string) []byte {
 }
 
 // Compact is Append to a new slice.
-func Compact(v any) []byte { return Append(nil, v) }
+func Compact(v any) []byte { return Append(make([]byte, 0, firstSize), v) }
 
 // Pretty is the two-space form of agent-card.json, trust.json and relay.json; no final newline.
-func Pretty(v any) []byte { return AppendPretty(nil, v, 0) }
+func Pretty(v any) []byte { return AppendPretty(make([]byte, 0, firstSize), v, 0) }
 
 // AppendPretty appends the pretty form of v as it stands depth levels deep in a document: the first line
 // unindented, the following ones indented by depth*2 spaces more. It is what Spans.Set wants.
@@ -130,27 +133,23 @@ func appendScalar(dst []byte, v any) []byte {
 // appendString writes s in quotes, everything but what JSON forbids raw.
 func appendString(dst []byte, s string) []byte {
 	dst = append(dst, '"')
-	done := 0 // s[:done] is written
-	for i := 0; i < len(s); {
-		c := s[i]
-		if c >= 0x20 && c < utf8.RuneSelf && c != '"' && c != '\\' {
-			i++
-			continue
+	for s != "" {
+		start := len(dst)
+		dst = append(dst, s...)
+		end := plain(dst, start)
+		if end == len(dst) {
+			break
 		}
-		n := 1
-		if c >= utf8.RuneSelf {
-			var r rune
-			if r, n = utf8.DecodeRuneInString(s[i:]); r != utf8.RuneError || n > 1 {
-				i += n
-				continue
-			}
+		s = s[end-start:]
+		r, n := utf8.DecodeRuneInString(s)
+		if r >= utf8.RuneSelf {
+			// One or, if s is not UTF-8 there, the character that says so.
+			dst = utf8.AppendRune(dst[:end], r)
+		} else {
+			dst = appendEscape(dst[:end], byte(r))
 		}
-		dst = append(dst, s[done:i]...)
-		dst = appendEscape(dst, c)
-		i += n
-		done = i
+		s = s[n:]
 	}
-	dst = append(dst, s[done:]...)
 	return append(dst, '"')
 }
 
@@ -169,9 +168,6 @@ func appendEscape(dst []byte, c byte) []byte {
 		return append(dst, `\f`...)
 	case '\r':
 		return append(dst, `\r`...)
-	}
-	if c >= utf8.RuneSelf {
-		return utf8.AppendRune(dst, utf8.RuneError)
 	}
 	return append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
 }
