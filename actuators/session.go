@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"time"
 
 	"wirefleet.dev/wire/internal/canon"
@@ -88,18 +89,21 @@ func completeIdentity(ctx context.Context, s home.Session, handle string) (chang
 	})
 }
 
-// allocateSlot gives a session a mailbox on the local relay in place of the one it has there, if any.
+// allocateSlot gives a session a mailbox on the change's relay in place of the one it has of that scope.
 type allocateSlot struct{ Site }
 
 func (a allocateSlot) Do(ctx context.Context, c reconcile.Change) (reconcile.Outcome, error) {
 	s := a.Machine.Session(c.Subjects[0])
-	url := a.Desired.LocalRelay.URL
+	scope := home.Local
+	if c.Relay == a.Desired.Federation.URL {
+		scope = home.Federation
+	}
 	rf, err := s.ReadRelay()
 	if err != nil {
 		return reconcile.Failed, err
 	}
 	for _, e := range rf.Self() {
-		if e.Scope != home.Local || trim(e.RelayURL) != url {
+		if e.Scope != scope || trim(e.RelayURL) != c.Relay {
 			continue
 		}
 		if _, err := a.Client.State(ctx, slotOf(e)); err == nil {
@@ -108,19 +112,13 @@ func (a allocateSlot) Do(ctx context.Context, c reconcile.Change) (reconcile.Out
 			return reconcile.Failed, err
 		}
 	}
-	slot, err := a.Client.Allocate(ctx, url, s.Name)
+	slot, err := a.Client.Allocate(ctx, c.Relay, s.Name)
 	if err != nil {
 		return reconcile.Failed, err
 	}
-	fresh := home.Endpoint{RelayURL: url, SlotID: slot.ID, SlotToken: slot.Token, Scope: home.Local}
+	fresh := home.Endpoint{RelayURL: c.Relay, SlotID: slot.ID, SlotToken: slot.Token, Scope: scope}
 	err = s.UpdateRelay(ctx, func(r *home.RelayFile) error {
-		var keep []home.Endpoint
-		for _, e := range r.Self() {
-			if e.Scope != home.Local {
-				keep = append(keep, e)
-			}
-		}
-		r.SetSelf(append(keep, fresh))
+		r.SetSelf(withEndpoint(r.Self(), fresh))
 		return nil
 	})
 	if err != nil {
@@ -130,6 +128,21 @@ func (a allocateSlot) Do(ctx context.Context, c reconcile.Change) (reconcile.Out
 		return reconcile.Failed, fmt.Errorf("the new slot does not answer: %w", err)
 	}
 	return reconcile.Done, nil
+}
+
+// withEndpoint puts fresh in place of the endpoints of its scope, federation before local.
+func withEndpoint(have []home.Endpoint, fresh home.Endpoint) []home.Endpoint {
+	out := []home.Endpoint{fresh}
+	for _, e := range have {
+		switch {
+		case e.Scope == fresh.Scope:
+		case fresh.Scope == home.Local:
+			out = slices.Insert(out, len(out)-1, e)
+		default:
+			out = append(out, e)
+		}
+	}
+	return out
 }
 
 func slotOf(e home.Endpoint) client.Slot {

@@ -31,10 +31,10 @@ func Diff(d *spec.Desired, o Observed, opt Options) Plan {
 			f.home(s)
 		}
 	}
-	f.relay()
+	f.relays()
 	for _, s := range d.Sessions {
 		if f.wants(s.Name) {
-			f.slot(s)
+			f.slots(s)
 			f.dir(s)
 			f.daemon(s)
 		}
@@ -57,7 +57,8 @@ type differ struct {
 	opt         Options
 	listed      map[string]bool
 	ready       map[string]verdict
-	relayWanted bool
+	usable      map[home.Scope]bool // relays that answer, or will once the plan has started them
+	startsRelay bool
 
 	changes   []Change
 	blocked   []Report
@@ -101,89 +102,124 @@ func (f *differ) home(s spec.Session) {
 		}
 	case HomeWhole:
 	}
-	if s.Reach != spec.ReachLocal || s.Notify {
+	if s.Notify {
 		v.blocked = true
-		what := fmt.Sprintf("reach: %s", s.Reach)
-		if s.Reach == spec.ReachLocal {
-			what = "notify: true"
-		}
-		f.block(s.Name, "unsupported", what+" is not there yet in this version", "use reach: local and notify: false")
+		f.block(s.Name, "unsupported", "notify: true is not there yet in this version", "use notify: false")
 		f.changes = slices.DeleteFunc(f.changes, func(c Change) bool { return c.Subjects[0] == s.Name })
 	}
 	f.ready[s.Name] = v
 }
 
-// relay plans the start of the local relay where a session of the plan needs it.
-func (f *differ) relay() {
-	needed := false
+// place is a relay on which a session wants a slot.
+type place struct {
+	scope home.Scope
+	url   string
+}
+
+// places are the relays on which s wants a slot, the federation relay first, as self.endpoints has them.
+func (f *differ) places(s spec.Session) []place {
+	var out []place
+	if s.Reach.Federates() {
+		out = append(out, place{home.Federation, f.d.Federation.URL})
+	}
+	if s.Reach != spec.ReachFederation {
+		out = append(out, place{home.Local, f.d.LocalRelay.URL})
+	}
+	return out
+}
+
+// relays says what is wrong with the relays that the sessions of the plan need, and plans the start of the
+// local one.
+func (f *differ) relays() {
+	needed := map[home.Scope]bool{}
 	for _, s := range f.d.Sessions {
-		needed = needed || f.wants(s.Name) && !f.ready[s.Name].blocked
+		if f.wants(s.Name) && !f.ready[s.Name].blocked {
+			for _, p := range f.places(s) {
+				needed[p.scope] = true
+			}
+		}
 	}
-	if !needed {
-		return
+	f.usable = map[home.Scope]bool{
+		home.Local:      f.o.Relay.Fact == RelayUp,
+		home.Federation: f.o.Federation.Fact == RelayUp,
 	}
-	r, url := f.o.Relay, f.d.LocalRelay.URL
+	if needed[home.Local] && f.o.Relay.Fact == RelayDown && f.d.LocalRelay.Managed {
+		f.changes = slices.Insert(f.changes, 0, Change{
+			Kind: StartRelay, Subjects: []string{f.d.LocalRelay.URL}, Reason: Reason{"relay-down", "nothing answers there"},
+		})
+		f.usable[home.Local], f.startsRelay = true, true
+	}
+	if needed[home.Local] && !f.usable[home.Local] {
+		f.unusable(f.d.LocalRelay.URL, f.o.Relay, "start that relay, or set managed: true")
+	}
+	if needed[home.Federation] && !f.usable[home.Federation] {
+		f.unusable(f.d.Federation.URL, f.o.Federation, "run apply again when it answers")
+	}
+}
+
+// unusable reports a relay that apply cannot make answer; ifDown is the advice where nothing listens.
+func (f *differ) unusable(url string, r RelayState, ifDown string) {
 	switch r.Fact {
 	case RelayUp:
-		return
 	case RelayDown:
-		if f.d.LocalRelay.Managed {
-			f.relayWanted = true
-			f.changes = slices.Insert(f.changes, 0, Change{
-				Kind: StartRelay, Subjects: []string{url},
-				Reason: Reason{"relay-down", "nothing answers there"},
-			})
-			return
-		}
-		f.block(url, "relay-down", "nothing answers there, and managed is false", "start that relay, or set managed: true")
+		f.block(url, "relay-down", "nothing answers there", ifDown)
 	case RelayStranger:
-		f.block(url, "port-taken", r.Why, "stop that program, or give relays.local.url another port")
+		f.block(url, "port-taken", r.Why, "stop that program, or give the relay another URL in the file")
 	case RelaySilent:
 		f.block(url, "relay-silent", r.Why, "look at the process that has the port")
 	}
 }
 
-func (f *differ) relayUsable() bool { return f.o.Relay.Fact == RelayUp || f.relayWanted }
-
 func (f *differ) relayID() ID {
 	return Change{Kind: StartRelay, Subjects: []string{f.d.LocalRelay.URL}}.ID()
 }
 
-func (f *differ) slot(s spec.Session) {
-	v := f.ready[s.Name]
-	if v.blocked {
-		return
+// slots plans the slots that a session lacks. Without one that it must have, nothing else is planned for it.
+func (f *differ) slots(s spec.Session) {
+	for _, p := range f.places(s) {
+		if v := f.ready[s.Name]; !v.blocked {
+			f.ready[s.Name] = f.slot(s, p, v)
+		}
 	}
-	have := f.o.Session(s.Name)
-	i := slices.IndexFunc(have.Slots, func(e SlotState) bool {
-		return e.Scope == home.Local && e.URL == f.d.LocalRelay.URL
-	})
-	var why Reason
-	switch {
-	case i >= 0 && have.Slots[i].Fact != SlotLost:
-		return
-	case i >= 0:
-		why = Reason{"slot-lost", have.Slots[i].Why}
-	case slices.ContainsFunc(have.Slots, func(e SlotState) bool { return e.Scope == home.Local }):
-		why = Reason{"slot-elsewhere", "its local slot is on another relay than " + f.d.LocalRelay.URL}
-	default:
-		why = Reason{"slot-absent", "no slot on " + f.d.LocalRelay.URL}
+}
+
+func (f *differ) slot(s spec.Session, p place, v verdict) verdict {
+	why, wanted := f.slotWanted(f.o.Session(s.Name), p)
+	if !wanted {
+		return v
 	}
-	if !f.relayUsable() {
+	if !f.usable[p.scope] {
 		v.blocked = true
-		f.ready[s.Name] = v
 		f.block(s.Name, "slot-blocked", why.Text+", and the relay cannot be used", "see the relay's own line")
-		return
+		return v
 	}
-	c := Change{Kind: AllocateSlot, Subjects: []string{s.Name}, Reason: why, Needs: slices.Clone(v.needs)}
-	if f.relayWanted {
+	c := Change{Kind: AllocateSlot, Subjects: []string{s.Name}, Relay: p.url, Reason: why, Needs: slices.Clone(v.needs)}
+	if p.scope == home.Local && f.startsRelay {
 		c.Needs = append(c.Needs, f.relayID())
 	}
 	v.needs = append(v.needs, f.add(c))
 	if v.renewed.Code == "" {
 		v.renewed = Reason{"edge-moved", s.Name + " gets a new slot"}
 	}
-	f.ready[s.Name] = v
+	return v
+}
+
+// slotWanted says why a session needs a slot at p, if it does.
+func (f *differ) slotWanted(have SessionState, p place) (Reason, bool) {
+	elsewhere := false
+	for _, e := range have.Slots {
+		if e.Scope != p.scope {
+			continue
+		}
+		if e.URL == p.url {
+			return Reason{"slot-lost", e.Why}, e.Fact == SlotLost
+		}
+		elsewhere = true
+	}
+	if elsewhere {
+		return Reason{"slot-elsewhere", fmt.Sprintf("its %s slot is on another relay than %s", p.scope, p.url)}, true
+	}
+	return Reason{"slot-absent", "no slot on " + p.url}, true
 }
 
 func (f *differ) dir(s spec.Session) {

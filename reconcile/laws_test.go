@@ -16,7 +16,10 @@ import (
 	"wirefleet.dev/wire/spec"
 )
 
-const relayURL = "http://127.0.0.1:8771"
+const (
+	relayURL      = "http://127.0.0.1:8771"
+	federationURL = "http://127.0.0.1:8770"
+)
 
 // scene is a generated wish and machine, and what a dead relay hides of its slots.
 type scene struct {
@@ -28,11 +31,13 @@ type scene struct {
 func genDesired(t *rapid.T) *spec.Desired {
 	d := &spec.Desired{
 		Owner:      rapid.SampledFrom([]string{"laptop", ""}).Draw(t, "owner"),
+		Federation: spec.Relay{URL: federationURL},
 		LocalRelay: spec.Relay{URL: relayURL, Bind: "127.0.0.1:8771", Managed: rapid.Bool().Draw(t, "managed")},
 	}
 	n := rapid.IntRange(0, 5).Draw(t, "sessions")
 	for i := range n {
-		s := spec.Session{Name: fmt.Sprintf("s%d", i), Reach: spec.ReachLocal, Interval: 5 * time.Second, DirExists: true}
+		s := spec.Session{Name: fmt.Sprintf("s%d", i), Interval: 5 * time.Second, DirExists: true}
+		s.Reach = rapid.SampledFrom([]spec.Reach{spec.ReachLocal, spec.ReachLocal, spec.ReachFederation, spec.ReachBoth}).Draw(t, "reach")
 		s.Daemon = rapid.Bool().Draw(t, "daemon")
 		s.Takeover = s.Daemon && rapid.Bool().Draw(t, "takeover")
 		if rapid.Bool().Draw(t, "dir") {
@@ -55,6 +60,7 @@ func genScene(t *rapid.T) scene {
 	now := time.Unix(1_800_000_000, 0).UTC()
 	sc.o = Observed{Now: now, Sessions: map[string]SessionState{}, ByCwd: map[string]string{}}
 	sc.o.Relay.Fact = rapid.SampledFrom([]RelayFact{RelayUp, RelayUp, RelayDown, RelayStranger, RelaySilent}).Draw(t, "relay")
+	sc.o.Federation.Fact = rapid.SampledFrom([]RelayFact{RelayUp, RelayUp, RelayDown, RelaySilent}).Draw(t, "federation")
 	since := now.Add(-time.Duration(rapid.IntRange(0, 300).Draw(t, "relay age")) * time.Second)
 	sc.o.Relay.Since = &since
 	var whole []string
@@ -103,25 +109,8 @@ func (sc scene) genSession(t *rapid.T, name string) SessionState {
 		st.Marked, st.Owner = true, rapid.SampledFrom([]string{"laptop", "other", ""}).Draw(t, "marker")
 		st.StartedByApply = rapid.Bool().Draw(t, "by apply")
 	}
-	if st.Home == HomeWhole && rapid.IntRange(0, 3).Draw(t, "slot") > 0 {
-		slot := SlotState{
-			URL:   rapid.SampledFrom([]string{relayURL, relayURL, "http://127.0.0.1:9"}).Draw(t, "slot relay"),
-			Scope: rapid.SampledFrom([]home.Scope{home.Local, home.Local, home.Federation}).Draw(t, "scope"),
-		}
-		truth := rapid.SampledFrom([]SlotFact{SlotGood, SlotGood, SlotLost}).Draw(t, "slot fact")
-		slot.Fact = SlotUnknown
-		if slot.URL == relayURL {
-			if sc.o.Relay.Fact == RelayUp {
-				slot.Fact = truth
-			} else {
-				sc.hidden[name] = truth
-			}
-		}
-		if slot.Fact == SlotGood && rapid.Bool().Draw(t, "pulled") {
-			at := sc.o.Now.Add(-time.Duration(rapid.IntRange(0, 120).Draw(t, "silent")) * time.Second)
-			slot.LastPull = &at
-		}
-		st.Slots = []SlotState{slot}
+	if st.Home == HomeWhole {
+		st.Slots = sc.genSlots(t, name)
 	}
 	one := func(label string) census.Daemon {
 		return census.Daemon{
@@ -171,7 +160,11 @@ func (sc scene) obey(p Plan) Observed {
 			for n, fact := range sc.hidden {
 				st := o.Session(n)
 				st.Slots = slices.Clone(st.Slots)
-				st.Slots[0].Fact = fact
+				for i := range st.Slots {
+					if st.Slots[i].URL == relayURL {
+						st.Slots[i].Fact = fact
+					}
+				}
 				o.Sessions[n] = st
 			}
 			continue
@@ -181,7 +174,12 @@ func (sc scene) obey(p Plan) Observed {
 		case CreateSession:
 			s.Home, s.DID = HomeWhole, "did:wire:"+name+"-11111111"
 		case AllocateSlot:
-			s.Slots = []SlotState{{URL: relayURL, Scope: home.Local, Fact: SlotGood, Since: now}}
+			scope := home.Local
+			if c.Relay == sc.d.Federation.URL {
+				scope = home.Federation
+			}
+			s.Slots = slices.DeleteFunc(slices.Clone(s.Slots), func(e SlotState) bool { return e.Scope == scope })
+			s.Slots = append(s.Slots, SlotState{URL: c.Relay, Scope: scope, Fact: SlotGood, Since: now})
 			for pair, pin := range good {
 				if pair[1] == name && pin.State == pairing.PinGood {
 					good[pair] = PinState{State: pairing.PinStale, Why: "old slot"}
@@ -401,4 +399,29 @@ func TestLawDeterministic(t *testing.T) {
 			t.Fatal(diff)
 		}
 	})
+}
+
+// genSlots has at most one slot of each scope, on the relay of the file or another one.
+func (sc scene) genSlots(t *rapid.T, name string) []SlotState {
+	var out []SlotState
+	for _, p := range []place{{home.Federation, federationURL}, {home.Local, relayURL}} {
+		if rapid.IntRange(0, 3).Draw(t, "slot") == 0 {
+			continue
+		}
+		slot := SlotState{URL: rapid.SampledFrom([]string{p.url, p.url, "http://127.0.0.1:9"}).Draw(t, "slot relay"), Scope: p.scope}
+		truth := rapid.SampledFrom([]SlotFact{SlotGood, SlotGood, SlotLost}).Draw(t, "slot fact")
+		slot.Fact = SlotUnknown
+		switch {
+		case slot.URL == relayURL && sc.o.Relay.Fact == RelayUp, slot.URL == federationURL && sc.o.Federation.Fact == RelayUp:
+			slot.Fact = truth
+		case slot.URL == relayURL:
+			sc.hidden[name] = truth
+		}
+		if slot.Fact == SlotGood && rapid.Bool().Draw(t, "pulled") {
+			at := sc.o.Now.Add(-time.Duration(rapid.IntRange(0, 120).Draw(t, "silent")) * time.Second)
+			slot.LastPull = &at
+		}
+		out = append(out, slot)
+	}
+	return out
 }

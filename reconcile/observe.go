@@ -55,6 +55,12 @@ func (ob Observer) Observe(ctx context.Context) (Observed, error) {
 		o.Relay = ob.relay(probes)
 		return nil
 	})
+	if slices.ContainsFunc(ob.Desired.Sessions, func(s spec.Session) bool { return s.Reach.Federates() }) {
+		up.Go(func() error {
+			o.Federation = ob.answer(probes, ob.Desired.Federation.URL)
+			return nil
+		})
+	}
 	up.Go(func() error {
 		table, tableErr = process.Table()
 		return nil
@@ -106,39 +112,43 @@ func (ob Observer) listed(sessions []home.Session, states []SessionState) []home
 
 // relay finds out what is on the local relay's port, and whose process it is.
 func (ob Observer) relay(ctx context.Context) RelayState {
-	var r RelayState
-	var life process.Life
-	if dir, err := ob.Machine.RelayState(); err == nil {
-		if l, held, proven, err := process.ReadLife(relay.LifeLock(dir)); err == nil && held && proven && l.Bind == ob.Desired.LocalRelay.Bind {
-			life = l
-			r.PID, r.ByApply = l.PID, l.StartedBy == StartedByApply
-			if i, ok := process.Lookup(l.PID); ok {
-				r.Since = &i.StartedAt
-			}
-		}
-	}
-	at := ob.Desired.LocalRelay.URL
-	err := ob.Client.Identify(ctx, at)
-	switch {
-	case err == nil:
-		r.Fact = RelayUp
-	case errors.Is(err, client.ErrRefused):
-		r.Fact = RelayDown
-		r.Why = "nothing answers there"
-	case errors.Is(err, client.ErrNoRelay):
-		r.Fact = RelayStranger
-		r.Why = "the port is taken by something that is no relay"
-		if who := process.PortOwner(ob.Desired.LocalRelay.Bind); who != "" {
+	r := ob.answer(ctx, ob.Desired.LocalRelay.URL)
+	bind := ob.Desired.LocalRelay.Bind
+	if r.Fact == RelayStranger {
+		if who := process.PortOwner(bind); who != "" {
 			r.Why = "the port is taken by " + who + ", which is no relay"
 		}
-	default:
-		r.Fact = RelaySilent
-		r.Why = client.Describe(err)
-		if life.PID != 0 {
-			r.Why = fmt.Sprintf("pid %d has the port: %s", life.PID, r.Why)
-		}
+	}
+	dir, err := ob.Machine.RelayState()
+	if err != nil {
+		return r
+	}
+	life, held, proven, err := process.ReadLife(relay.LifeLock(dir))
+	if err != nil || !held || !proven || life.Bind != bind {
+		return r
+	}
+	r.PID, r.ByApply = life.PID, life.StartedBy == StartedByApply
+	if i, ok := process.Lookup(life.PID); ok {
+		r.Since = &i.StartedAt
+	}
+	if r.Fact == RelaySilent {
+		r.Why = fmt.Sprintf("pid %d has the port: %s", life.PID, r.Why)
 	}
 	return r
+}
+
+// answer is what a relay URL answers.
+func (ob Observer) answer(ctx context.Context, url string) RelayState {
+	err := ob.Client.Identify(ctx, url)
+	switch {
+	case err == nil:
+		return RelayState{Fact: RelayUp}
+	case errors.Is(err, client.ErrRefused):
+		return RelayState{Fact: RelayDown, Why: "nothing answers there"}
+	case errors.Is(err, client.ErrNoRelay):
+		return RelayState{Fact: RelayStranger, Why: "something that is no relay answers there"}
+	}
+	return RelayState{Fact: RelaySilent, Why: client.Describe(err)}
 }
 
 // StartedByApply is what a life lock says of a process that an apply started.
@@ -199,11 +209,12 @@ func (ob Observer) slots(ctx context.Context, o *Observed, survey *pairing.Surve
 		found[i] = make([]SlotState, len(m.Endpoints))
 		for j, e := range m.Endpoints {
 			found[i][j] = SlotState{URL: trim(e.RelayURL), Scope: e.Scope, Fact: SlotUnknown, Why: "its relay was not asked"}
-			if found[i][j].URL != ob.Desired.LocalRelay.URL {
+			at, asked := ob.relayOf(o, found[i][j].URL)
+			if !asked {
 				continue
 			}
-			if o.Relay.Fact != RelayUp {
-				found[i][j].Why = "its relay: " + o.Relay.Why
+			if at.Fact != RelayUp {
+				found[i][j].Why = "its relay: " + at.Why
 				continue
 			}
 			g.Go(func() error {
@@ -222,6 +233,17 @@ func (ob Observer) slots(ctx context.Context, o *Observed, survey *pairing.Surve
 		}
 		o.Sessions[m.Session.Name] = st
 	}
+}
+
+// relayOf is the state of the relay at url, if the file names it.
+func (ob Observer) relayOf(o *Observed, url string) (RelayState, bool) {
+	switch url {
+	case ob.Desired.LocalRelay.URL:
+		return o.Relay, true
+	case ob.Desired.Federation.URL:
+		return o.Federation, o.Federation.Fact != ""
+	}
+	return RelayState{}, false
 }
 
 func (ob Observer) slot(ctx context.Context, e home.Endpoint) SlotState {

@@ -12,11 +12,12 @@ import (
 // Observed is what a machine is, as far as a plan needs to know: facts with their cause, no wishes. It holds
 // every session under the root, listed in the file or not.
 type Observed struct {
-	Now      time.Time // when the observation began: the clock of Diff
-	Relay    RelayState
-	Sessions map[string]SessionState // by directory name
-	ByCwd    map[string]string       // the registry
-	Mesh     Mesh
+	Now        time.Time               // when the observation began: the clock of Diff
+	Relay      RelayState              // the file's local relay
+	Federation RelayState              // the file's federation relay; asked only where a session reaches it
+	Sessions   map[string]SessionState // by directory name
+	ByCwd      map[string]string       // the registry
+	Mesh       Mesh
 }
 
 // Session is the state of a session; one that is not there is HomeAbsent.
@@ -48,7 +49,7 @@ const (
 	RelaySilent   RelayFact = "silent"   // it takes connections and does not answer: unknown
 )
 
-// RelayState is the local relay of the file.
+// RelayState is one relay of the file.
 type RelayState struct {
 	Fact      RelayFact
 	Why       string     // cause of anything but up

@@ -45,6 +45,7 @@ type Change struct {
 	Needs    []ID // changes of this plan that must have succeeded before
 	Destroys bool
 	Pairs    []Pair // PairMesh and RemovePins
+	Relay    string // AllocateSlot: the URL of the relay that shall have the slot
 }
 
 // ID is the change's name within its plan.
@@ -52,7 +53,11 @@ func (c Change) ID() ID {
 	if c.Kind == PairMesh {
 		return ID(c.Kind)
 	}
-	return ID(string(c.Kind) + " " + strings.Join(c.Subjects, " "))
+	id := string(c.Kind) + " " + strings.Join(c.Subjects, " ")
+	if c.Relay != "" {
+		id += " on " + c.Relay
+	}
+	return ID(id)
 }
 
 // Report is something that differs and that no change repairs: a conflict, an unknown, a foreign process.
