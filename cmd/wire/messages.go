@@ -126,9 +126,12 @@ func (c *pushCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	res, err := mailbox.Open(s, client.New(0)).Push(a.ctx, mailbox.PushOptions{Peer: c.Peer, Resend: true})
+	res, err := mailbox.Open(s, client.New(0)).Push(a.ctx, mailbox.PushOptions{Peer: c.Peer, Report: true})
 	if err != nil {
 		return err
+	}
+	for _, name := range res.Stray {
+		fmt.Fprintf(a.err, "wire push: outbox file %s is never sent; its messages belong in %s.jsonl\n", name, identity.BareHandle(name))
 	}
 	if c.JSON {
 		return a.printJSON(pushDocument(res))
@@ -153,7 +156,7 @@ func (c *pullCmd) Run(a *app) error {
 		return err
 	}
 	for _, line := range res.Failed {
-		fmt.Fprintln(a.err, line)
+		fmt.Fprintf(a.err, "wire pull: %s; continuing\n", line)
 	}
 	if c.JSON {
 		return a.printJSON(pullDocument(res))
@@ -173,7 +176,14 @@ func (c *tailCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	return mailbox.Open(s, client.New(0)).Tail(a.out, mailbox.TailOptions{Peer: c.Peer, Limit: c.Limit, JSON: c.JSON})
+	err = mailbox.Open(s, client.New(0)).Tail(a.out, mailbox.TailOptions{Peer: c.Peer, Limit: c.Limit, JSON: c.JSON})
+	if errors.Is(err, mailbox.ErrNoInbox) { // nothing to print is no failure
+		if !c.JSON {
+			fmt.Fprintln(a.err, err)
+		}
+		return nil
+	}
+	return err
 }
 
 // pushDocument has the keys of cli.md 2.9.

@@ -141,7 +141,7 @@ func (c *Client) do(ctx context.Context, base string, r request) (answer, error)
 	}
 	body, err := readBody(resp, limit)
 	if err != nil {
-		return answer{}, &CallError{Method: r.method, URL: shown, Err: fmt.Errorf("reading the answer: %w", causeOf(ctx, err))}
+		return answer{}, &CallError{Method: r.method, URL: shown, Err: fmt.Errorf("reading the answer: %w", causeOf(ctx, err)), Answered: true}
 	}
 	return answer{url: shown, body: body}, nil
 }

@@ -29,9 +29,10 @@ var (
 
 // CallError is a call that got no answer, or one that is not what the call needs.
 type CallError struct {
-	Method string
-	URL    string // without userinfo
-	Err    error
+	Method   string
+	URL      string // without userinfo
+	Err      error
+	Answered bool // a 2xx head came, its body is what is wrong
 }
 
 func (e *CallError) Error() string { return e.Method + " " + e.URL + ": " + e.Err.Error() }

@@ -184,7 +184,7 @@ func (a answer) json(method string, err error) ([]byte, error) {
 
 // wrong is a 2xx answer that the call cannot use.
 func (a answer) wrong(method, why string) error {
-	return &CallError{Method: method, URL: a.url, Err: fmt.Errorf("error decoding response body: %s", why)}
+	return &CallError{Method: method, URL: a.url, Err: fmt.Errorf("error decoding response body: %s", why), Answered: true}
 }
 
 // elements cuts a JSON array into the texts of its elements, which alias data. Only the syntax is checked:

@@ -1,0 +1,144 @@
+package mailbox
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"wirefleet.dev/wire/internal/canon"
+	"wirefleet.dev/wire/internal/home"
+)
+
+// keepRefused is how many lines of a peer are remembered as refused for good, for reports.
+const keepRefused = 32
+
+// progress is how far one peer's outbox was posted: its member in ST/outbox-sent.json (design.md section 8).
+type progress struct {
+	did    string           // whose slots took the lines; "" if that was not known
+	since  string           // lines older than this were for another identity under the handle; "" for none
+	offset int64            // of the file; everything before it is done
+	lastID string           // event_id of the line before offset, "" if it has none
+	slots  map[string]int64 // slot id -> offset of the first line that it took
+	bad    []refusedLine    // lines that no relay takes, newest last
+}
+
+type refusedLine struct{ id, reason string }
+
+// rewind goes back to the first line that the slot took and forgets the slot, which is gone: what it took may
+// never have been read. The caller has to set lastID if it says true.
+func (p *progress) rewind(slot string) bool {
+	from, took := p.slots[slot]
+	delete(p.slots, slot)
+	if !took || from >= p.offset {
+		return false
+	}
+	p.offset = from
+	return true
+}
+
+func (p *progress) refuse(id, reason string) {
+	if id == "" {
+		return
+	}
+	p.bad = append(p.bad, refusedLine{id, reason})
+	if n := len(p.bad) - keepRefused; n > 0 {
+		p.bad = append([]refusedLine(nil), p.bad[n:]...)
+	}
+}
+
+func (p *progress) refusal(id string) (string, bool) {
+	for _, r := range p.bad {
+		if r.id == id {
+			return r.reason, true
+		}
+	}
+	return "", false
+}
+
+// sentFile is outbox-sent.json. Members that others added stay.
+type sentFile struct {
+	path  string
+	doc   canon.Doc
+	peers canon.Doc
+}
+
+// readSent reads the file; a missing one is empty, an unparsable one an error: to guess here is to post a
+// whole history to somebody who took over a handle.
+func readSent(path string) (*sentFile, error) {
+	f := &sentFile{path: path, doc: canon.Doc{"version": uint64(1)}, peers: canon.Doc{}}
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return f, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if f.doc, err = canon.ParseObject(data); err != nil {
+		return nil, &home.FileError{Path: path, Err: fmt.Errorf("does not parse: %w", err)}
+	}
+	if peers, ok := f.doc["peers"].(canon.Doc); ok {
+		f.peers = peers
+	}
+	return f, nil
+}
+
+// get is a peer's progress, new if there is none.
+func (f *sentFile) get(handle string) (p *progress, known bool) {
+	p = &progress{slots: map[string]int64{}}
+	rec, ok := f.peers[handle].(canon.Doc)
+	if !ok {
+		return p, false
+	}
+	p.did, _ = rec["did"].(string)
+	p.since, _ = rec["since"].(string)
+	p.lastID, _ = rec["last_id"].(string)
+	offset, _ := rec["offset"].(uint64)
+	p.offset = int64(min(offset, 1<<62))
+	slots, _ := rec["slots"].(canon.Doc)
+	for slot, v := range slots {
+		if from, ok := v.(uint64); ok {
+			p.slots[slot] = int64(min(from, 1<<62))
+		}
+	}
+	bad, _ := rec["refused"].([]any)
+	for _, v := range bad {
+		r, _ := v.(canon.Doc)
+		id, _ := r["event_id"].(string)
+		reason, _ := r["reason"].(string)
+		p.refuse(id, reason)
+	}
+	return p, true
+}
+
+func (f *sentFile) set(handle string, p *progress) {
+	rec, _ := f.peers[handle].(canon.Doc)
+	if rec == nil {
+		rec = canon.Doc{}
+	}
+	rec["did"], rec["offset"], rec["last_id"] = p.did, uint64(p.offset), p.lastID
+	delete(rec, "since")
+	if p.since != "" {
+		rec["since"] = p.since
+	}
+	slots := canon.Doc{}
+	for slot, from := range p.slots {
+		slots[slot] = uint64(from)
+	}
+	rec["slots"] = slots
+	delete(rec, "refused")
+	if len(p.bad) > 0 {
+		bad := make([]any, 0, len(p.bad))
+		for _, r := range p.bad {
+			bad = append(bad, canon.Doc{"event_id": r.id, "reason": r.reason})
+		}
+		rec["refused"] = bad
+	}
+	f.peers[handle] = rec
+}
+
+// write replaces the file, if it changed.
+func (f *sentFile) write() error {
+	f.doc["peers"] = f.peers
+	return home.WriteFile(f.path, canon.Pretty(f.doc), 0o600)
+}
