@@ -155,3 +155,19 @@ func TestEd25519Edges(t *testing.T) {
 		}
 	}
 }
+
+func TestTrustIsReadOnlyForWholeEvents(t *testing.T) {
+	event, _, trust, _ := exchange(t)
+	asked := ""
+	agents := func(handle string) (any, bool) {
+		asked += handle + ";"
+		record, known := trust["agents"].(canon.Doc)[handle]
+		return record, known
+	}
+	same(t, "good", verdict(VerifyEventBy(event, agents)), "ok")
+	event["body"] = "changed"
+	if VerifyEventBy(event, agents) == nil {
+		t.Error("a changed event passes")
+	}
+	same(t, "asked for", asked, "alice;")
+}

@@ -11,7 +11,7 @@ import (
 )
 
 // readVectors decodes the envelope with encoding/json; documents inside are strings for our own parser.
-func readVectors(t *testing.T, name string, into any) {
+func readVectors(t testing.TB, name string, into any) {
 	t.Helper()
 	data, err := os.ReadFile("testdata/" + name)
 	if err != nil {
@@ -40,7 +40,7 @@ func parseDoc(t *testing.T, text string) canon.Doc {
 	return doc
 }
 
-func keyOf(t *testing.T, seed string) Key {
+func keyOf(t testing.TB, seed string) Key {
 	t.Helper()
 	raw, err := hex.DecodeString(seed)
 	if err != nil {
