@@ -150,7 +150,7 @@ func (f *differ) relays() {
 		f.usable[home.Local], f.startsRelay = true, true
 	}
 	if needed[home.Local] && !f.usable[home.Local] {
-		f.unusable(f.d.LocalRelay.URL, f.o.Relay, "start that relay, or set managed: true")
+		f.unusable(f.d.LocalRelay.URL, f.o.Relay, "start that relay, or set managed: true in the file")
 	}
 	if needed[home.Federation] && !f.usable[home.Federation] {
 		f.unusable(f.d.Federation.URL, f.o.Federation, "run apply again when it answers")
