@@ -87,10 +87,13 @@ func EventID(event canon.Doc) string {
 	return hex.EncodeToString(digest[:])
 }
 
-var eventBuffers = sync.Pool{New: func() any { return new([]byte) }}
+var eventBuffers sync.Pool // of *[]byte
 
 func eventDigest(event canon.Doc) [sha256.Size]byte {
-	buf := eventBuffers.Get().(*[]byte)
+	buf, _ := eventBuffers.Get().(*[]byte)
+	if buf == nil {
+		buf = new([]byte)
+	}
 	*buf = canon.AppendCanonical((*buf)[:0], event, canon.StripEvent)
 	digest := sha256.Sum256(*buf)
 	if cap(*buf) <= 64<<10 { // a rare giant shall not stay in an idle daemon

@@ -97,19 +97,22 @@ func (t *Token) UnmarshalText([]byte) error {
 
 func writeRedacted(w io.Writer) { _, _ = io.WriteString(w, redacted) }
 
-var processPad = sync.OnceValue(func() (p [64]byte) {
-	_, _ = rand.Read(p[:]) // never fails: crypto/rand ends the program instead
-	return p
-})
+var processPad struct {
+	once  sync.Once
+	bytes [64]byte
+}
 
 // pad is its own inverse.
 func pad(s string) string {
 	if s == "" {
 		return ""
 	}
-	key, b := processPad(), []byte(s)
+	processPad.once.Do(func() {
+		_, _ = rand.Read(processPad.bytes[:]) // never fails: crypto/rand ends the program instead
+	})
+	b := []byte(s)
 	for i := range b {
-		b[i] ^= key[i%len(key)]
+		b[i] ^= processPad.bytes[i%len(processPad.bytes)]
 	}
 	return string(b)
 }
