@@ -37,11 +37,7 @@ func newSession(t testing.TB, root, dir, handle string) home.Session {
 // identify gives a session the identity that follows from seed, in place of the one it has.
 func identify(t testing.TB, s home.Session, handle, seed string) identity.CardInfo {
 	t.Helper()
-	sum := sha256.Sum256([]byte("seed of " + seed))
-	key, err := identity.KeyFromSeed(sum[:])
-	if err != nil {
-		t.Fatal(err)
-	}
+	key := keyOf(t, seed)
 	card := identity.SignCard(identity.NewCard(handle, "", key.Public()), key)
 	info, err := identity.ReadCard(card)
 	if err != nil {
@@ -51,6 +47,16 @@ func identify(t testing.TB, s home.Session, handle, seed string) identity.CardIn
 	put(t, s, "agent-card.json", canon.Pretty(card))
 	put(t, s, "trust.json", canon.Pretty(identity.NewTrust(info, time.Unix(1770000000, 5e8))))
 	return info
+}
+
+func keyOf(t testing.TB, seed string) identity.Key {
+	t.Helper()
+	sum := sha256.Sum256([]byte("seed of " + seed))
+	key, err := identity.KeyFromSeed(sum[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
 }
 
 // bind gives a session its own endpoints.

@@ -41,7 +41,7 @@ func (s *sister) viewTrust(raw []byte, there bool) trustView {
 	v.did = identity.DID(did)
 	fault := s.keyFault(v.rec)
 	v.hers = v.did == s.info.DID || fault == "" || fault == keyOff
-	tier, _ := v.rec["tier"].(string)
+	tier := identity.Tier(v.rec)
 	switch {
 	case v.did == "":
 		v.why = "its trust record has no did"
@@ -120,6 +120,9 @@ func (s *sister) viewRoute(raw []byte, there bool) routeView {
 		if e.RelayURL != "" && !loopback(e.RelayURL) {
 			v.near, v.far = false, e.RelayURL
 		}
+		if foreign(e) {
+			continue
+		}
 		own, known := s.slot(e)
 		v.hers = v.hers && known
 		missing = missing || e.SlotToken.Zero()
@@ -168,11 +171,16 @@ func readPeer(rec canon.Doc) (flat home.Endpoint, list []home.Endpoint) {
 	return flat, list
 }
 
+// foreign says whether an endpoint is of a kind that only other programs know.
+func foreign(e home.Endpoint) bool {
+	return e.Scope != "" && e.Scope != home.Federation && e.Scope != home.Local
+}
+
 // valid are the elements that readers take (home-and-daemon.md 4.1).
 func valid(list []home.Endpoint) []home.Endpoint {
 	var ok []home.Endpoint
 	for _, e := range list {
-		if e.RelayURL != "" && e.SlotID != "" && !e.SlotToken.Zero() && (e.Scope == home.Federation || e.Scope == home.Local) {
+		if e.RelayURL != "" && e.SlotID != "" && !e.SlotToken.Zero() && e.Scope != "" && !foreign(e) {
 			ok = append(ok, e)
 		}
 	}

@@ -176,6 +176,9 @@ func (l *look) targets(i int, do func(j int, s *sister)) {
 // readCard settles who i is and whether same-uid trust applies to its home.
 func (l *look) readCard(i int) {
 	m := &l.Members[i]
+	if m.Err != nil {
+		return
+	}
 	m.Err = func() error {
 		if !m.Session.Initialized() {
 			return home.ErrNotInitialized

@@ -50,7 +50,8 @@ func keepOff(rec canon.Doc, oldKeys []any) {
 	}
 }
 
-// reroute renders the peer record that replaces old, which was about the same DID.
+// reroute renders the peer record that replaces old, which was about the same DID. Endpoints of a kind that
+// is not ours stay.
 func (s *sister) reroute(old []byte) []byte {
 	was, err := canon.ParseObject(old)
 	if err != nil {
@@ -60,15 +61,20 @@ func (s *sister) reroute(old []byte) []byte {
 	carry(rec, was, routeKeys)
 	oldList, _ := was["endpoints"].([]any)
 	list, _ := rec["endpoints"].([]any)
-	for _, el := range list {
-		doc, _ := el.(canon.Doc)
-		for _, oldEl := range oldList {
-			oldDoc, _ := oldEl.(canon.Doc)
+	for _, oldEl := range oldList {
+		oldDoc, _ := oldEl.(canon.Doc)
+		if foreign(readEndpoint(oldDoc)) {
+			list = append(list, oldEl)
+			continue
+		}
+		for _, el := range list {
+			doc, _ := el.(canon.Doc)
 			if doc != nil && doc["relay_url"] == oldDoc["relay_url"] && doc["slot_id"] == oldDoc["slot_id"] {
 				carry(doc, oldDoc, endpointKeys)
 			}
 		}
 	}
+	rec["endpoints"] = list
 	return canon.AppendPretty(nil, rec, recordDepth)
 }
 

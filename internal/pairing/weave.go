@@ -58,12 +58,14 @@ func Weave(ctx context.Context, sessions []home.Session, edges []Edge, now time.
 		return nil, err
 	}
 	for round := 0; ; round++ {
-		l := newLook(w.sessions, workers)
-		l.want = w.want
-		if err := l.run(ctx); err != nil {
+		w.look = newLook(w.sessions, workers)
+		w.look.want = w.want
+		for i, err := range w.broken {
+			w.Members[i].Err = err // not looked at again, for a broken file is waited for
+		}
+		if err := w.run(ctx); err != nil {
 			return nil, err
 		}
-		w.look = l
 		if !w.plan() || round == maxRounds {
 			return w.results, nil
 		}
@@ -87,7 +89,7 @@ type weave struct {
 	workers  int
 
 	todo   []int   // indices of the edges that this round writes
-	broken []error // per session: why it could not be written; it is not tried again
+	broken []error // per session: why it could not be read or written; it is not tried again
 	wrote  matrix  // directed pins of which a record was written
 	moved  matrix  // pins that changed between look and lock: the next round judges them again
 }
@@ -133,6 +135,9 @@ func newWeave(sessions []home.Session, edges []Edge, now time.Time, workers int)
 
 // plan settles the errors of this round and which edges are to be written; false when none is.
 func (w *weave) plan() bool {
+	for i, m := range w.Members {
+		w.broken[i] = m.Err
+	}
 	w.todo = w.todo[:0]
 	for k, e := range w.edges {
 		r := &w.results[k]
@@ -154,8 +159,6 @@ func (w *weave) obstacle(e Edge) error {
 		switch {
 		case m.Err != nil:
 			return fmt.Errorf("%s: %w", label(m.Session), m.Err)
-		case w.broken[i] != nil:
-			return fmt.Errorf("%s: %w", label(m.Session), w.broken[i])
 		case w.sisters[i].route == nil:
 			return fmt.Errorf("%s: %w", label(m.Session), ErrNoSlot)
 		}
@@ -203,8 +206,13 @@ func (w *weave) write(ctx context.Context) error {
 	w.moved = newMatrix(n)
 	trust, routes := make([][]int, n), make([][]int, n)
 	touched := make([]bool, n)
+	queued := newMatrix(n)
 	for _, k := range w.todo {
 		e := w.edges[k]
+		if queued.either(e.A, e.B) {
+			continue // an edge that was given twice
+		}
+		queued.add(e.A, e.B)
 		for _, d := range [2]Edge{e, {e.B, e.A}} {
 			touched[d.A] = true
 			if w.at(d.A, d.B).write&writeTrust != 0 {
