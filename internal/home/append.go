@@ -31,7 +31,7 @@ func AppendLines(path string, lines [][]byte, sync bool) error {
 	if err != nil {
 		return err
 	}
-	defer release(f)
+	defer f.release()
 	info, err := f.Stat()
 	if err != nil {
 		return err

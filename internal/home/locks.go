@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -56,11 +58,11 @@ func (e *LockedError) Unwrap() error { return e.Err }
 func Lock(ctx context.Context, path string) (unlock func(), err error) {
 	ctx, cancel := context.WithTimeout(ctx, LockWait)
 	defer cancel()
-	f, err := acquire(ctx, path, os.O_RDWR|os.O_CREATE, nil)
+	l, err := acquire(ctx, path, os.O_RDWR|os.O_CREATE, nil)
 	if err != nil {
 		return nil, err
 	}
-	return func() { release(f) }, nil
+	return l.release, nil
 }
 
 // LockApply takes ROOT/apply.lock, waiting until ctx ends; waiting is told of the holder once, when the
@@ -78,76 +80,162 @@ func (m Machine) lockNamed(ctx context.Context, name, verb string, waiting func(
 	if err := os.MkdirAll(m.Root, 0o700); err != nil {
 		return nil, err
 	}
-	f, err := acquire(ctx, join(m.Root, name), os.O_RDWR|os.O_CREATE, waiting)
+	l, err := acquire(ctx, join(m.Root, name), os.O_RDWR|os.O_CREATE, waiting)
 	if err != nil {
 		return nil, err
 	}
 	line, err := json.Marshal(Holder{PID: os.Getpid(), Verb: verb})
 	if err == nil {
-		err = f.Truncate(0)
+		err = l.Truncate(0)
 	}
 	if err == nil {
-		_, err = f.WriteAt(append(line, '\n'), 0)
+		_, err = l.WriteAt(append(line, '\n'), 0)
 	}
 	if err != nil {
-		release(f)
+		l.release()
 		return nil, err
 	}
 	return func() {
-		_ = f.Truncate(0)
-		release(f)
+		_ = l.Truncate(0)
+		l.release()
 	}, nil
 }
 
-// acquire opens path and locks it exclusively. A waiter polls: a blocking flock could not be called off.
-// The intervals grow from a quarter of a millisecond, for most locks are held for one write, to 20 ms.
-func acquire(ctx context.Context, path string, flag int, waiting func(Holder)) (*os.File, error) {
-	pause := 250 * time.Microsecond
+// lock is one that is held: the flock, and the turn in this process's queue for it.
+type lock struct {
+	*os.File
+	turn chan struct{}
+}
+
+// turns has a channel of one for each path locked in this process. Goroutines queue there, for parallel
+// changes of one file are common and a queue is faster than polling.
+var turns sync.Map
+
+// acquire opens path with flag and locks it exclusively.
+func acquire(ctx context.Context, path string, flag int, waiting func(Holder)) (lock, error) {
+	w := waiter{path: path, flag: flag, start: time.Now(), waiting: waiting}
+	turn, err := w.queue(ctx)
+	if err != nil {
+		return lock{}, err
+	}
 	for {
-		f, err := os.OpenFile(path, flag|syscall.O_NONBLOCK, 0o600)
-		if err != nil {
-			return nil, err
-		}
-		for {
-			err = flock(f, syscall.LOCK_EX|syscall.LOCK_NB)
-			if !errors.Is(err, syscall.EWOULDBLOCK) {
-				break
-			}
-			if waiting != nil {
-				// One that has just got the lock has not written its line yet.
-				if h := holder(f); h.Verb != "" || pause >= 4*time.Millisecond {
-					waiting(h)
-					waiting = nil
-				}
-			}
-			select {
-			case <-ctx.Done():
-				h := holder(f)
-				_ = f.Close()
-				return nil, &LockedError{Path: path, Holder: h, Err: ctx.Err()}
-			case <-time.After(pause):
-			}
-			pause = min(2*pause, 20*time.Millisecond)
+		f, err := w.open()
+		if err == nil {
+			err = w.flock(ctx, f)
 		}
 		if err != nil {
-			_ = f.Close()
-			return nil, &os.PathError{Op: "flock", Path: path, Err: err}
+			<-turn
+			return lock{}, err
 		}
-		if info, err := f.Stat(); err == nil {
-			if now, err := os.Stat(path); err == nil && os.SameFile(info, now) {
-				return f, nil
-			}
+		l := lock{f, turn}
+		if current(f, path) {
+			return l, nil
 		}
 		// The whole directory went while we waited: what we locked is nobody's file any more.
-		release(f)
+		l.unlock()
 	}
 }
 
 // release unlocks before it closes: a child being forked at this instant has the descriptor until its exec,
-// and closing ours alone would leave the lock with it.
-func release(f *os.File) {
-	_ = flock(f, syscall.LOCK_UN)
-	_ = f.Close()
+// and closing ours alone would leave the lock with it. Calling it again does nothing.
+func (l lock) release() {
+	if l.unlock() {
+		<-l.turn
+	}
+}
+
+func (l lock) unlock() (held bool) {
+	if flock(l.File, syscall.LOCK_UN) != nil {
+		return false
+	}
+	return l.Close() == nil
+}
+
+// waiter is one attempt at a lock.
+type waiter struct {
+	path    string
+	flag    int
+	start   time.Time
+	waiting func(Holder) // nil once it was told
+}
+
+func (w *waiter) open() (*os.File, error) {
+	return os.OpenFile(w.path, w.flag|syscall.O_NONBLOCK, 0o600)
+}
+
+// queue waits for the turn among the goroutines of this process.
+func (w *waiter) queue(ctx context.Context) (turn chan struct{}, err error) {
+	abs, err := filepath.Abs(w.path)
+	if err != nil {
+		return nil, err
+	}
+	q, _ := turns.LoadOrStore(abs, make(chan struct{}, 1))
+	turn = q.(chan struct{})
+	select {
+	case turn <- struct{}{}:
+		return turn, nil
+	default:
+	}
+	f, err := w.open()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	w.tell(f)
+	select {
+	case turn <- struct{}{}:
+		return turn, nil
+	case <-ctx.Done():
+		return nil, w.gaveUp(ctx, f)
+	}
+}
+
+// flock waits for the lock itself, against other processes. It polls, for a blocking flock could not be
+// called off: first every quarter of a millisecond, since most locks are held for one write, then ever more
+// rarely, up to 20 ms, but never much longer than an eighth of what it has waited so far.
+func (w *waiter) flock(ctx context.Context, f *os.File) error {
+	for {
+		err := flock(f, syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			_ = f.Close()
+			return &os.PathError{Op: "flock", Path: w.path, Err: err}
+		}
+		waited := time.Since(w.start)
+		// One that has just got the lock has not written its line yet.
+		if w.waiting != nil && (waited > 10*time.Millisecond || holder(f).Verb != "") {
+			w.tell(f)
+		}
+		select {
+		case <-time.After(min(max(waited/8, 250*time.Microsecond), 20*time.Millisecond)):
+		case <-ctx.Done():
+			defer func() { _ = f.Close() }()
+			return w.gaveUp(ctx, f)
+		}
+	}
+}
+
+func (w *waiter) tell(f *os.File) {
+	if w.waiting != nil {
+		w.waiting(holder(f))
+		w.waiting = nil
+	}
+}
+
+func (w *waiter) gaveUp(ctx context.Context, f *os.File) error {
+	return &LockedError{Path: w.path, Holder: holder(f), Err: ctx.Err()}
+}
+
+// current says whether path still names f.
+func current(f *os.File, path string) bool {
+	info, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	now, err := os.Stat(path)
+	return err == nil && os.SameFile(info, now)
 }
 
 func flock(f *os.File, how int) error {

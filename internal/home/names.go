@@ -135,21 +135,19 @@ func Physical(path string) (phys string, exists bool, err error) {
 	if !filepath.IsAbs(path) {
 		return "", false, &FileError{path, errRelative}
 	}
-	phys, err = filepath.EvalSymlinks(path)
-	if err == nil {
+	if phys, err = filepath.EvalSymlinks(path); err == nil {
 		return phys, true, nil
 	}
 	rest := ""
 	for path = filepath.Clean(path); errors.Is(err, fs.ErrNotExist); {
+		if phys, err = filepath.EvalSymlinks(path); err == nil {
+			return filepath.Join(phys, rest), rest == "", nil
+		}
 		if path == "/" {
-			return "", false, err
+			break
 		}
 		rest = filepath.Join(filepath.Base(path), rest)
 		path = filepath.Dir(path)
-		phys, err = filepath.EvalSymlinks(path)
 	}
-	if err != nil {
-		return "", false, err
-	}
-	return filepath.Join(phys, rest), false, nil
+	return "", false, err
 }

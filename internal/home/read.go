@@ -52,9 +52,9 @@ type document[T any] struct {
 	parse   func([]byte) (T, error)
 }
 
-// read is the document as it is now; info is nil if there is no file. What does not parse is read again for
-// 100 ms and is then a *FileError.
-func (d document[T]) read() (doc T, info fs.FileInfo, err error) {
+// read is the document as it is now and what of the file it was read from. What does not parse is read again
+// for 100 ms and is then a *FileError.
+func (d document[T]) read() (doc T, seen sight, err error) {
 	var zero T
 	for deadline := time.Now().Add(tornFor); ; time.Sleep(tornEvery) {
 		data, info, err := readRegular(d.path)
@@ -62,23 +62,39 @@ func (d document[T]) read() (doc T, info fs.FileInfo, err error) {
 			data, err = []byte(d.missing), nil
 		}
 		if err != nil {
-			return zero, nil, err
+			return zero, sight{}, err
 		}
 		doc, err := d.parse(data)
 		if err == nil {
-			return doc, info, nil
+			return doc, sight{d.path, info, data, time.Now()}, nil
 		}
 		if !time.Now().Before(deadline) {
-			return zero, nil, &FileError{d.path, fmt.Errorf("does not parse: %w", err)}
+			return zero, sight{}, &FileError{d.path, fmt.Errorf("does not parse: %w", err)}
 		}
 	}
 }
 
-// same says whether the file that info describes is still what path names, untouched. nil is "no file".
-func same(path string, info fs.FileInfo) bool {
-	now, err := os.Stat(path)
+// sight is a file as it was when it was read; info is nil if there was none.
+type sight struct {
+	path string
+	info fs.FileInfo
+	data []byte
+	when time.Time
+}
+
+// clockTick is more than the step of the clock that file times are taken from.
+const clockTick = 20 * time.Millisecond
+
+// holds says whether the file is still the one that was seen, untouched. Sizes and times tell, unless the
+// file had just been written: a second write within one tick of the file system's clock leaves no trace in
+// its time, so then the bytes are compared.
+func (s sight) holds() bool {
+	now, err := os.Stat(s.path)
 	if err != nil {
-		return info == nil && errors.Is(err, fs.ErrNotExist)
+		return s.info == nil && errors.Is(err, fs.ErrNotExist)
 	}
-	return info != nil && os.SameFile(info, now) && info.Size() == now.Size() && info.ModTime().Equal(now.ModTime())
+	if s.info == nil || !os.SameFile(s.info, now) || s.info.Size() != now.Size() || !s.info.ModTime().Equal(now.ModTime()) {
+		return false
+	}
+	return s.when.Sub(s.info.ModTime()) > clockTick || equal(s.path, now, s.data)
 }

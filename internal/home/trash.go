@@ -134,10 +134,12 @@ func (m Machine) finishTrash(name string) (string, error) {
 // makeTrash makes the trash and insists that it is ours alone: it holds keys.
 func (m Machine) makeTrash() error {
 	dir := m.TrashDir()
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
 	info, err := os.Lstat(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = os.Mkdir(dir, 0o700); err == nil || errors.Is(err, fs.ErrExist) {
+			info, err = os.Lstat(dir)
+		}
+	}
 	if err != nil {
 		return err
 	}

@@ -23,7 +23,7 @@ func update[T any](ctx context.Context, lock string, d document[T], change func(
 	}
 	defer unlock()
 	for range updateTries {
-		doc, info, err := d.read()
+		doc, seen, err := d.read()
 		if err != nil {
 			return err
 		}
@@ -31,7 +31,7 @@ func update[T any](ctx context.Context, lock string, d document[T], change func(
 		if err != nil || data == nil {
 			return err
 		}
-		err = replace(d.path, data, 0o600, func() bool { return same(d.path, info) })
+		err = replace(d.path, data, 0o600, seen.holds)
 		if !errors.Is(err, errMoved) {
 			return err
 		}
