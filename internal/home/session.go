@@ -57,6 +57,7 @@ func (s Session) OutboxDir() string  { return join(s.st, "outbox") }            
 func (s Session) DaemonPID() string  { return join(s.st, "daemon.pid") }            // wire-daemon-pid-v1
 func (s Session) DaemonLife() string { return join(s.st, "daemon.lock") }           // life lock, ours
 func (s Session) DaemonLog() string  { return join(s.st, "daemon.log") }            //
+func (s Session) DaemonPoke() string { return join(s.st, "daemon.poke") }           // pipe, ours (design.md 7)
 func (s Session) NotifyPID() string  { return join(s.st, "notify.pid") }            //
 func (s Session) NotifyLife() string { return join(s.st, "notify.lock") }           // life lock, ours
 func (s Session) NotifyLog() string  { return join(s.st, "notify.log") }            // ours

@@ -1,0 +1,132 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"wirefleet.dev/wire/internal/mailbox"
+)
+
+// wake is a bell: however often it rings while nobody listens, it is one wake-up.
+type wake chan struct{}
+
+func newWake() wake { return make(wake, 1) }
+
+func (w wake) up() {
+	select {
+	case w <- struct{}{}:
+	default:
+	}
+}
+
+// loop runs work now, and then whenever one of the bells rings or the interval is over. Each loop waits on
+// its own work only: a peer that takes long to answer holds up no pull.
+func (d *daemon) loop(ctx context.Context, first int, bells [2]wake, work func(context.Context) (busy bool)) error {
+	tick := time.NewTicker(d.Interval)
+	defer tick.Stop()
+	for {
+		if d.present() {
+			d.rest.spent(work(ctx))
+		}
+		for ; first > 0; first-- {
+			d.first <- struct{}{}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-bells[0]:
+		case <-bells[1]:
+		case <-tick.C:
+		}
+	}
+}
+
+func (d *daemon) pushes(ctx context.Context) error {
+	return d.loop(ctx, 1, [2]wake{d.push, nil}, func(ctx context.Context) bool {
+		c := cycle{pushed: d.doPush(ctx)}
+		_ = d.report(c) // a log that cannot be written is no reason to end
+		return c.busy()
+	})
+}
+
+func (d *daemon) pulls(ctx context.Context) error {
+	return d.loop(ctx, 1, [2]wake{d.pull, nil}, func(ctx context.Context) bool {
+		c := cycle{pulled: d.doPull(ctx)}
+		_ = d.report(c)
+		return c.busy()
+	})
+}
+
+// cycles is the loop behind --json: whatever woke it, both halves run and make one line. A reader who is
+// gone ends the daemon, as it ends the reference.
+func (d *daemon) cycles(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	err := d.loop(ctx, 2, [2]wake{d.push, d.pull}, func(ctx context.Context) bool {
+		var c cycle
+		var both sync.WaitGroup
+		both.Go(func() { c.pushed = d.doPush(ctx) })
+		both.Go(func() { c.pulled = d.doPull(ctx) })
+		both.Wait()
+		if err := d.report(c); err != nil {
+			cancel(err)
+		}
+		return c.busy()
+	})
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	return err
+}
+
+// cycle is what one round did; a half that did not run is nil.
+type cycle struct {
+	pushed *pushed
+	pulled *pulled
+}
+
+// busy says whether it moved anything.
+func (c cycle) busy() bool {
+	return c.pushed != nil && len(c.pushed.Pushed) > 0 || c.pulled != nil && c.pulled.TotalSeen > 0
+}
+
+type pushed struct {
+	mailbox.PushResult
+	err error
+}
+
+type pulled struct {
+	mailbox.PullResult
+	unbound bool
+	flat    string // position in the flat slot, which is what the reference's daemon reports; only with JSON
+	err     error
+}
+
+func (d *daemon) doPush(ctx context.Context) *pushed {
+	res, err := d.box.Push(ctx, mailbox.PushOptions{Report: d.JSON})
+	if errors.As(err, new(mailbox.ErrNoPeers)) || ctx.Err() != nil {
+		err = nil
+	}
+	return &pushed{res, err}
+}
+
+func (d *daemon) doPull(ctx context.Context) *pulled {
+	res, err := d.box.Pull(ctx)
+	p := &pulled{PullResult: res, err: err}
+	switch {
+	case errors.As(err, new(mailbox.ErrUnbound)):
+		p.err, p.unbound = nil, true
+	case ctx.Err() != nil: // the end of the daemon is no failure of a relay
+		p.err, p.Failed = nil, nil
+	case err == nil && len(res.Failed) == 0:
+		d.refused.nudge()
+	}
+	if d.JSON {
+		if relay, err := d.Session.ReadRelay(); err == nil {
+			p.flat = relay.Cursor(relay.SelfFlat())
+		}
+	}
+	return p
+}
