@@ -36,7 +36,7 @@ func Load(name string, data []byte) (*File, error) {
 	}
 	f := NewFile()
 	f.name, f.at = name, map[string]spot{}
-	l := &loader{file: f}
+	l := &loader{file: f, fields: map[reflect.Type][]field{}}
 	l.decode("", root, reflect.ValueOf(f).Elem())
 	if f.has("version") && f.Version != Version {
 		at := f.at["version"]
@@ -55,6 +55,7 @@ type loader struct {
 	file     *File
 	problems Problems
 	values   int
+	fields   map[reflect.Type][]field // each type's, listed once
 }
 
 func (f *File) problem(at spot, format string, args ...any) Problem {
@@ -245,7 +246,11 @@ func fieldsOf(t reflect.Type) (fields []field) {
 }
 
 func (l *loader) mapping(path string, at spot, n *yaml.Node, v reflect.Value) {
-	fields := fieldsOf(v.Type())
+	fields := l.fields[v.Type()]
+	if fields == nil {
+		fields = fieldsOf(v.Type())
+		l.fields[v.Type()] = fields
+	}
 	values := l.keys(path, at, n, fields)
 	for _, f := range fields {
 		if n := values[f.key]; n != nil {
@@ -269,12 +274,8 @@ func example(key string) string {
 
 // keys are the values of a mapping that may have no other keys than fields. It reports all else.
 func (l *loader) keys(path string, at spot, n *yaml.Node, fields []field) map[string]*yaml.Node {
-	names := make([]string, len(fields))
-	for i, f := range fields {
-		names[i] = f.key
-	}
 	if n.Kind != yaml.MappingNode {
-		l.wrong(path, at, "%s must be a mapping with %s, not %s", last(path), strings.Join(names, ", "), describe(n))
+		l.wrong(path, at, "%s must be a mapping with %s, not %s", last(path), list(fields), describe(n))
 		return nil
 	}
 	values := map[string]*yaml.Node{}
@@ -291,9 +292,9 @@ func (l *loader) keys(path string, at spot, n *yaml.Node, fields []field) map[st
 			l.add(at, "a key must be text, not %s", describe(k))
 		case lines[k.Value] > 0:
 			l.add(at, "%s stands twice in this mapping, first on line %d", quote(k.Value), lines[k.Value])
-		case !slices.Contains(names, k.Value):
+		case !slices.ContainsFunc(fields, func(f field) bool { return f.key == k.Value }):
 			lines[k.Value] = at.line
-			l.add(at, "unknown key %s%s", quote(k.Value), orKnown(k.Value, names, last(path)))
+			l.add(at, "unknown key %s%s", quote(k.Value), orKnown(k.Value, fields, last(path)))
 		default:
 			lines[k.Value] = at.line
 			values[k.Value] = n.Content[i+1]
@@ -302,12 +303,23 @@ func (l *loader) keys(path string, at spot, n *yaml.Node, fields []field) map[st
 	return values
 }
 
-func orKnown(key string, names []string, owner string) string {
-	if hint := didYouMean(key, names); hint != "" {
+// orKnown is the key that was meant, else all that its owner may have.
+func orKnown(key string, fields []field, owner string) string {
+	if hint := didYouMean(key, keys(fields)); hint != "" {
 		return hint
 	}
-	return fmt.Sprintf("; %s has %s", owner, strings.Join(names, ", "))
+	return fmt.Sprintf("; %s has %s", owner, list(fields))
 }
+
+func keys(fields []field) []string {
+	names := make([]string, len(fields))
+	for i, f := range fields {
+		names[i] = f.key
+	}
+	return names
+}
+
+func list(fields []field) string { return strings.Join(keys(fields), ", ") }
 
 func (l *loader) list(path string, at spot, n *yaml.Node, v reflect.Value) {
 	if n.Kind != yaml.SequenceNode {

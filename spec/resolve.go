@@ -20,7 +20,7 @@ import (
 // drift or a conflict depends on whether the other session lives, which only an observer knows. ByCwd and
 // Session.Dir say all that it takes.
 func Resolve(f *File, env Env) (*Desired, error) {
-	r := &resolver{file: f, env: env, taken: map[string]bool{}, lines: map[string]int{}}
+	r := &resolver{file: f, env: env, taken: map[string]bool{}, lines: map[string]int{}, guests: map[string]string{}}
 	d := &Desired{
 		Owner:      f.Name,
 		LocalRelay: Relay{URL: f.Relays.Local.URL, Managed: f.Relays.Local.Managed},
@@ -56,7 +56,8 @@ type resolver struct {
 	file     *File
 	env      Env
 	taken    map[string]bool
-	lines    map[string]int // of the session that has a name
+	lines    map[string]int    // of the session that has a name
+	guests   map[string]string // directory name to the cwd whose longer name is stored there
 	problems Problems
 }
 
@@ -150,8 +151,12 @@ func (r *resolver) dirs(sessions []Session) {
 
 // names fills in the names that the file leaves to the dir.
 func (r *resolver) names(sessions []Session) {
-	for _, name := range r.env.ByCwd {
+	for _, cwd := range slices.Sorted(maps.Keys(r.env.ByCwd)) {
+		name := r.env.ByCwd[cwd]
 		r.taken[name] = true
+		if dir := home.Sanitize(name); dir != name && r.guests[dir] == "" {
+			r.guests[dir] = cwd
+		}
 	}
 	for _, s := range sessions {
 		if s.Name != "" {
@@ -191,10 +196,8 @@ func (r *resolver) nameFault(s Session, name string, registered bool) string {
 	if dir != name {
 		return fmt.Sprintf("dir %s %s %s, which would be stored as %q", quote(s.DirAsTyped), verb, quote(name), dir)
 	}
-	for _, cwd := range slices.Sorted(maps.Keys(r.env.ByCwd)) {
-		if other := r.env.ByCwd[cwd]; other != name && home.Sanitize(other) == name {
-			return fmt.Sprintf("dir %s %s %q, where the session of %s is stored", quote(s.DirAsTyped), verb, name, cwd)
-		}
+	if cwd, ok := r.guests[name]; ok {
+		return fmt.Sprintf("dir %s %s %q, where the session of %s is stored", quote(s.DirAsTyped), verb, name, cwd)
 	}
 	return ""
 }
@@ -242,9 +245,13 @@ func edges(m Mesh, sessions []Session) [][2]string {
 	wanted := make([]bool, len(names)*len(names))
 	count := 0
 	for _, g := range groups {
-		for i, a := range g {
-			for _, b := range g[i+1:] {
-				lo, hi := min(place[a], place[b]), max(place[a], place[b])
+		places := make([]int, len(g))
+		for i, name := range g {
+			places[i] = place[name]
+		}
+		for i, a := range places {
+			for _, b := range places[i+1:] {
+				lo, hi := min(a, b), max(a, b)
 				if at := &wanted[lo*len(names)+hi]; !*at {
 					*at = true
 					count++

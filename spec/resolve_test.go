@@ -265,3 +265,27 @@ func TestResolveEdges(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkLoadAndResolve is what every apply pays before it looks at the machine.
+func BenchmarkLoadAndResolve(b *testing.B) {
+	for _, n := range []int{4, 24, 100, 410} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			f := NewFile()
+			for i := range n {
+				f.Sessions = append(f.Sessions, Entry{Dir: fmt.Sprintf("~/src/project-%d", i), Settings: f.Defaults})
+			}
+			text, env := f.Encode(), machine(nil)
+			b.SetBytes(int64(len(text)))
+			b.ReportAllocs()
+			for b.Loop() {
+				f, err := Load("wire.yaml", text)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if _, err := Resolve(f, env); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
