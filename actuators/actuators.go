@@ -15,13 +15,14 @@ import (
 
 // Site is what the actuators of one run share.
 type Site struct {
-	Machine home.Machine
-	Client  *client.Client
-	Desired *spec.Desired
-	Workers int             // for the mesh; 0 means 8
-	Grace   time.Duration   // between TERM and KILL; 0 means 5 s
-	Keep    bool            // destroyed sessions leave key, card and relay.json in the trash
-	Going   map[string]bool // sessions that the same run destroys: no pin of theirs is worth removing
+	Machine   home.Machine
+	Client    *client.Client
+	Desired   *spec.Desired
+	Workers   int             // for the mesh; 0 means 8
+	Grace     time.Duration   // between TERM and KILL; 0 means 5 s
+	Keep      bool            // destroyed sessions leave key, card and relay.json in the trash
+	MoreNicks int             // how many further nicks to try where the handle is taken
+	Going     map[string]bool // sessions that the same run destroys: no pin of theirs is worth removing
 }
 
 // All are the actuators of a site by the kind of change that each makes true.
@@ -37,6 +38,7 @@ func All(s Site) map[reconcile.Kind]reconcile.Actuator {
 		reconcile.StopRelay:      stopRelay{s},
 		reconcile.CreateSession:  createSession{s},
 		reconcile.AllocateSlot:   allocateSlot{s},
+		reconcile.ClaimHandle:    claimHandle{s},
 		reconcile.RegisterDir:    registerDir{s},
 		reconcile.PairMesh:       pairMesh{s},
 		reconcile.RemovePins:     removePins{s},

@@ -35,6 +35,7 @@ func Diff(d *spec.Desired, o Observed, opt Options) Plan {
 	for _, s := range d.Sessions {
 		if f.wants(s.Name) {
 			f.slots(s)
+			f.claim(s)
 			f.dir(s)
 			f.daemon(s)
 		}
@@ -202,6 +203,29 @@ func (f *differ) slot(s spec.Session, p place, v verdict) verdict {
 		v.renewed = Reason{"edge-moved", s.Name + " gets a new slot"}
 	}
 	return v
+}
+
+// claim plans the nick of a session on the federation relay.
+func (f *differ) claim(s spec.Session) {
+	v := f.ready[s.Name]
+	if v.blocked || !s.Reach.Federates() {
+		return
+	}
+	c := Change{Kind: ClaimHandle, Subjects: []string{s.Name}, Needs: slices.Clone(v.needs)}
+	switch st := f.o.Session(s.Name).Claim; {
+	case st.Fact == ClaimTaken:
+		f.block(s.Name, "handle-taken", st.Why, "set another handle in the file")
+		return
+	case len(v.needs) > 0:
+		c.Reason = Reason{"handle-new", s.Handle + " leads to its new slot"}
+	case st.Fact == ClaimAbsent:
+		c.Reason = Reason{"handle-absent", s.Handle + " is not claimed"}
+	case st.Fact == ClaimStale:
+		c.Reason = Reason{"handle-stale", st.Why}
+	default:
+		return
+	}
+	f.add(c)
 }
 
 // slotWanted says why a session needs a slot at p, if it does.
@@ -472,8 +496,8 @@ func (f *differ) pruned(name string) bool {
 // rank is the order of a create, then that of a removal; a directory is registered last, for it may have
 // been that of a session that goes.
 var rank = map[Kind]int{
-	StartRelay: 0, CreateSession: 1, AllocateSlot: 2, PairMesh: 3, RemovePins: 4, StopDaemon: 5,
-	StopDuplicate: 6, StopAll: 7, RestartDaemon: 8, StartDaemon: 9, DestroySession: 10, RegisterDir: 11, StopRelay: 12,
+	StartRelay: 0, CreateSession: 1, AllocateSlot: 2, ClaimHandle: 3, PairMesh: 4, RemovePins: 5, StopDaemon: 6,
+	StopDuplicate: 7, StopAll: 8, RestartDaemon: 9, StartDaemon: 10, DestroySession: 11, RegisterDir: 12, StopRelay: 13,
 }
 
 func (f *differ) plan() Plan {

@@ -111,6 +111,9 @@ func (sc scene) genSession(t *rapid.T, name string) SessionState {
 	}
 	if st.Home == HomeWhole {
 		st.Slots = sc.genSlots(t, name)
+		if sc.o.Federation.Fact == RelayUp {
+			st.Claim.Fact = rapid.SampledFrom([]ClaimFact{ClaimGood, ClaimGood, ClaimAbsent, ClaimStale, ClaimTaken, ClaimUnknown}).Draw(t, "claim")
+		}
 	}
 	one := func(label string) census.Daemon {
 		return census.Daemon{
@@ -179,12 +182,17 @@ func (sc scene) obey(p Plan) Observed {
 				scope = home.Federation
 			}
 			s.Slots = slices.DeleteFunc(slices.Clone(s.Slots), func(e SlotState) bool { return e.Scope == scope })
+			if scope == home.Federation && s.Claim.Fact == ClaimGood {
+				s.Claim = ClaimState{Fact: ClaimStale}
+			}
 			s.Slots = append(s.Slots, SlotState{URL: c.Relay, Scope: scope, Fact: SlotGood, Since: now})
 			for pair, pin := range good {
 				if pair[1] == name && pin.State == pairing.PinGood {
 					good[pair] = PinState{State: pairing.PinStale, Why: "old slot"}
 				}
 			}
+		case ClaimHandle:
+			s.Claim = ClaimState{Fact: ClaimGood}
 		case RegisterDir:
 			w := sc.d.Sessions[slices.IndexFunc(sc.d.Sessions, func(s spec.Session) bool { return s.Name == name })]
 			o.ByCwd[w.Dir] = name

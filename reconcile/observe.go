@@ -224,10 +224,11 @@ func (ob Observer) slots(ctx context.Context, o *Observed, survey *pairing.Surve
 			})
 		}
 	}
-	_ = g.Wait() // slot keeps its errors in the state
+	claims := ob.claims(ctx, &g, o, survey)
+	_ = g.Wait() // slot and claim keep their errors in the state
 	for i, m := range survey.Members {
 		st := o.Sessions[m.Session.Name]
-		st.Slots = found[i]
+		st.Slots, st.Claim = found[i], claims[i]
 		if m.Err != nil {
 			st.Home, st.Why = HomeBroken, m.Err.Error()
 		}
@@ -260,6 +261,43 @@ func (ob Observer) slot(ctx context.Context, e home.Endpoint) SlotState {
 		s.Fact, s.Why = SlotUnknown, client.Describe(err)
 	}
 	return s
+}
+
+// claims asks the federation relay's directory for the handles of the sessions that reach it.
+func (ob Observer) claims(ctx context.Context, g *errgroup.Group, o *Observed, survey *pairing.Survey) []ClaimState {
+	out := make([]ClaimState, len(survey.Members))
+	if o.Federation.Fact != RelayUp {
+		return out
+	}
+	for _, w := range ob.Desired.Sessions {
+		i := slices.IndexFunc(survey.Members, func(m pairing.Member) bool { return m.Session.Name == w.Name })
+		if i < 0 || !w.Reach.Federates() {
+			continue
+		}
+		g.Go(func() error {
+			out[i] = ob.claim(ctx, w.Handle, survey.Members[i])
+			return nil
+		})
+	}
+	return out
+}
+
+func (ob Observer) claim(ctx context.Context, handle string, m pairing.Member) ClaimState {
+	r, err := ob.Client.Resolve(ctx, ob.Desired.Federation.URL, handle)
+	switch {
+	case errors.Is(err, client.ErrNotFound):
+		return ClaimState{Fact: ClaimAbsent}
+	case err != nil:
+		return ClaimState{ClaimUnknown, client.Describe(err)}
+	case r.DID != string(m.Info.DID):
+		return ClaimState{ClaimTaken, fmt.Sprintf("the handle %s belongs to %s", handle, r.DID)}
+	}
+	for _, e := range m.Endpoints {
+		if e.Scope == home.Federation && e.SlotID == r.SlotID {
+			return ClaimState{Fact: ClaimGood}
+		}
+	}
+	return ClaimState{ClaimStale, fmt.Sprintf("the directory's %s leads to another slot", handle)}
 }
 
 func meshOf(survey *pairing.Survey) Mesh {

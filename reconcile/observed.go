@@ -77,6 +77,7 @@ type SessionState struct {
 	Why    string // what is missing or broken
 	DID    string
 	Slots  []SlotState
+	Claim  ClaimState // of a session that reaches the federation relay
 	Daemon census.Serving
 	Owner  string // of the marker; "" if nobody marked it
 	Marked bool
@@ -102,6 +103,24 @@ type SlotState struct {
 	Why      string
 	LastPull *time.Time // nil: none since the relay started, or unknown
 	Since    time.Time  // not older than this: when relay.json last changed
+}
+
+// ClaimFact is what the federation relay's directory says of a session's handle.
+type ClaimFact string
+
+// The states of a claim; the zero value is one that was not asked for.
+const (
+	ClaimGood    ClaimFact = "good"
+	ClaimAbsent  ClaimFact = "absent"
+	ClaimStale   ClaimFact = "stale"   // ours, with another slot
+	ClaimTaken   ClaimFact = "taken"   // another DID has it
+	ClaimUnknown ClaimFact = "unknown" //
+)
+
+// ClaimState is one claim.
+type ClaimState struct {
+	Fact ClaimFact
+	Why  string
 }
 
 // Mesh is the state of the directed pins among the listed sessions.

@@ -10,6 +10,7 @@ const (
 	StartRelay     Kind = "start relay"
 	CreateSession  Kind = "create session" // key, card, trust: whatever of them is missing
 	AllocateSlot   Kind = "allocate slot"  // none yet, or lost (404, 403, 413)
+	ClaimHandle    Kind = "claim handle"   // the nick on the federation relay
 	RegisterDir    Kind = "register dir"   // cwd -> name
 	PairMesh       Kind = "pair mesh"      // all edges as one change
 	StartDaemon    Kind = "start daemon"   //

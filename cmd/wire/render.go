@@ -20,6 +20,8 @@ func sign(c reconcile.Change) (mark, noun string) {
 		return made(c, "absent"), "session"
 	case reconcile.AllocateSlot:
 		return made(c, "slot-absent"), "slot"
+	case reconcile.ClaimHandle:
+		return made(c, "handle-absent", "handle-new"), "handle"
 	case reconcile.RegisterDir:
 		return "+", "dir"
 	case reconcile.PairMesh:
