@@ -2,15 +2,16 @@ package home
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
-	"sync"
 	"syscall"
 	"time"
+
+	"wirefleet.dev/wire/internal/canon"
 )
 
 // LockWait is how long a lock is waited for where the caller sets no earlier end (design.md section 8).
@@ -84,10 +85,8 @@ func (m Machine) lockNamed(ctx context.Context, name, verb string, waiting func(
 	if err != nil {
 		return nil, err
 	}
-	line, err := json.Marshal(Holder{PID: os.Getpid(), Verb: verb})
-	if err == nil {
-		err = l.Truncate(0)
-	}
+	line := canon.Compact(canon.Doc{"pid": os.Getpid(), "verb": verb})
+	err = l.Truncate(0)
 	if err == nil {
 		_, err = l.WriteAt(append(line, '\n'), 0)
 	}
@@ -104,18 +103,19 @@ func (m Machine) lockNamed(ctx context.Context, name, verb string, waiting func(
 // lock is one that is held: the flock, and the turn in this process's queue for it.
 type lock struct {
 	*os.File
-	turn chan struct{}
+	*turn
 }
-
-// turns has a channel of one for each path locked in this process. Goroutines queue there, for parallel
-// changes of one file are common and a queue is faster than polling.
-var turns sync.Map
 
 // acquire opens path with flag and locks it exclusively.
 func acquire(ctx context.Context, path string, flag int, waiting func(Holder)) (lock, error) {
-	w := waiter{path: path, flag: flag, start: time.Now(), waiting: waiting}
-	turn, err := w.queue(ctx)
+	abs, err := filepath.Abs(path)
 	if err != nil {
+		return lock{}, err
+	}
+	w := waiter{path: path, flag: flag, start: time.Now(), waiting: waiting}
+	turn := joinQueue(abs)
+	if err := w.queue(ctx, turn); err != nil {
+		turn.leave()
 		return lock{}, err
 	}
 	for {
@@ -124,7 +124,7 @@ func acquire(ctx context.Context, path string, flag int, waiting func(Holder)) (
 			err = w.flock(ctx, f)
 		}
 		if err != nil {
-			<-turn
+			turn.end()
 			return lock{}, err
 		}
 		l := lock{f, turn}
@@ -140,7 +140,7 @@ func acquire(ctx context.Context, path string, flag int, waiting func(Holder)) (
 // and closing ours alone would leave the lock with it. Calling it again does nothing.
 func (l lock) release() {
 	if l.unlock() {
-		<-l.turn
+		l.end()
 	}
 }
 
@@ -164,29 +164,23 @@ func (w *waiter) open() (*os.File, error) {
 }
 
 // queue waits for the turn among the goroutines of this process.
-func (w *waiter) queue(ctx context.Context) (turn chan struct{}, err error) {
-	abs, err := filepath.Abs(w.path)
-	if err != nil {
-		return nil, err
-	}
-	q, _ := turns.LoadOrStore(abs, make(chan struct{}, 1))
-	turn = q.(chan struct{})
+func (w *waiter) queue(ctx context.Context, t *turn) error {
 	select {
-	case turn <- struct{}{}:
-		return turn, nil
+	case t.free <- struct{}{}:
+		return nil
 	default:
 	}
 	f, err := w.open()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { _ = f.Close() }()
 	w.tell(f)
 	select {
-	case turn <- struct{}{}:
-		return turn, nil
+	case t.free <- struct{}{}:
+		return nil
 	case <-ctx.Done():
-		return nil, w.gaveUp(ctx, f)
+		return w.gaveUp(ctx, f)
 	}
 }
 
@@ -249,10 +243,14 @@ func flock(f *os.File, how int) error {
 
 // holder is who has the lock on f: its own line, else what the kernel knows.
 func holder(f *os.File) Holder {
-	var h Holder
 	line, err := io.ReadAll(io.NewSectionReader(f, 0, 4096))
-	if err == nil && json.Unmarshal(line, &h) == nil && h.PID > 0 {
-		return h
+	if err == nil {
+		if doc, err := canon.ParseObject(line); err == nil {
+			if pid, ok := doc["pid"].(uint64); ok && pid > 0 && pid <= math.MaxInt32 {
+				verb, _ := doc["verb"].(string)
+				return Holder{PID: int(pid), Verb: verb}
+			}
+		}
 	}
 	return Holder{PID: kernelHolder(f)}
 }

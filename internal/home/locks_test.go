@@ -244,8 +244,8 @@ func TestLockInOneProcess(t *testing.T) {
 	}
 	unlock()
 	wg.Wait()
-	if max != 1 {
-		t.Errorf("%d at once", max)
+	if max != 1 || len(queues.of) != 0 {
+		t.Errorf("%d at once; queues left: %v", max, queues.of)
 	}
 }
 

@@ -665,6 +665,21 @@ func BenchmarkSetCursor410(b *testing.B) {
 	}
 }
 
+// Pinning 409 sisters in one file, as one session of a mesh of 410 needs it.
+func BenchmarkSetPeers409(b *testing.B) {
+	rec := canon.AppendPretty(nil, PeerRecord([]Endpoint{local("http://127.0.0.1:8771", strings.Repeat("5", 32), strings.Repeat("b", 64))}), 2)
+	b.ReportAllocs()
+	for b.Loop() {
+		r := parse(b, emptyRelay)
+		for i := range 409 {
+			r.SetPeerRaw(fmt.Sprintf("session-%d", i), rec)
+		}
+		if len(r.Bytes()) < 409*len(rec) {
+			b.Fatal("peers are missing")
+		}
+	}
+}
+
 func BenchmarkUpdateCursor(b *testing.B) {
 	s := At(root(b))
 	must(b, s.Ensure())
