@@ -21,7 +21,10 @@ type createSession struct{ Site }
 
 func (a createSession) Do(ctx context.Context, c reconcile.Change) (reconcile.Outcome, error) {
 	s := a.Machine.Session(c.Subjects[0])
-	fresh := !s.Exists()
+	// Not whether the directory is there: a create that died before its marker left one.
+	_, keyErr := s.ReadKey()
+	_, cardErr := s.ReadCard()
+	fresh := errors.Is(keyErr, fs.ErrNotExist) && errors.Is(cardErr, fs.ErrNotExist)
 	if err := s.Ensure(); err != nil {
 		return reconcile.Failed, err
 	}
