@@ -1,0 +1,363 @@
+package main_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"wirefleet.dev/wire/internal/process"
+	"wirefleet.dev/wire/internal/relay"
+)
+
+// stage is what the commands of one script share.
+type stage struct {
+	place
+	gateway *gate
+	started map[string]*exec.Cmd // stand-ins, by the name that the script gave them
+}
+
+type stageKey struct{}
+
+func on(ts *testscript.TestScript) *stage { return ts.Value(stageKey{}).(*stage) }
+
+// end leaves nothing of a script running, however it ended.
+func (s *stage) end(t testscript.T) {
+	if s.gateway != nil {
+		s.gateway.close()
+	}
+	if _, err := endAll(s.dir); err != nil {
+		t.Fatal(err)
+	}
+	for _, cmd := range s.started {
+		_ = cmd.Wait() // reaps it
+	}
+}
+
+// commands are what scripts can do beside the commands of testscript. Only alive can be negated.
+var commands = map[string]func(*testscript.TestScript, bool, []string){
+	"status":     cmdStatus,
+	"eventually": cmdEventually,
+	"as":         cmdAs,
+	"waitgrep":   cmdWaitGrep,
+	"hashtree":   cmdHashTree,
+	"scrub":      cmdScrub,
+	"kill9":      cmdKill9,
+	"procs":      cmdProcs,
+	"standin":    cmdStandIn,
+	"alive":      cmdAlive,
+	"pidrecord":  cmdPidRecord,
+	"relay":      cmdRelay,
+	"gate":       cmdGate,
+	"hold":       cmdHold,
+	"held":       cmdHeld,
+	"release":    cmdRelease,
+	"inbox":      cmdInbox,
+	"arrived":    cmdArrived,
+	"reference":  cmdReference,
+	"newkey":     cmdNewKey,
+	"pinforeign": cmdPinForeign,
+	"unpin":      cmdUnpin,
+	"identity":   cmdIdentity,
+	"modes":      cmdModes,
+}
+
+func want(ts *testscript.TestScript, neg bool, args []string, least int, usage string) {
+	if neg {
+		ts.Fatalf("unsupported: ! %s", usage)
+	}
+	if len(args) < least {
+		ts.Fatalf("usage: %s", usage)
+	}
+}
+
+// cmdStatus runs a program and wants exactly this exit status. Its output can then be matched.
+func cmdStatus(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 2, "status N program args...")
+	if got, wanted := statusOf(ts, args[1:]), args[0]; got != wanted {
+		ts.Fatalf("exit status %s, want %s", got, wanted)
+	}
+}
+
+func statusOf(ts *testscript.TestScript, args []string) string {
+	err := ts.Exec(args[0], args[1:]...)
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return "0"
+	case errors.As(err, &exit):
+		return strconv.Itoa(exit.ExitCode())
+	}
+	ts.Check(err)
+	return ""
+}
+
+// cmdEventually runs a program again and again until it has this exit status.
+func cmdEventually(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 2, "eventually N program args...")
+	ts.Check(until(func() error {
+		if got := statusOf(ts, args[1:]); got != args[0] {
+			return fmt.Errorf("exit status %s, want %s", got, args[0])
+		}
+		return nil
+	}))
+}
+
+// cmdAs runs a program with WIRE_HOME naming one session; it must succeed.
+func cmdAs(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 2, "as SESSION program args...")
+	s := on(ts)
+	ts.Setenv("WIRE_HOME", s.session(args[0]).Dir)
+	err := ts.Exec(args[1], args[2:]...)
+	ts.Setenv("WIRE_HOME", s.wh)
+	ts.Check(err)
+}
+
+// cmdWaitGrep waits until a file has a match. It may not be there yet.
+func cmdWaitGrep(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 2, "waitgrep REGEX FILE")
+	re, err := regexp.Compile("(?m)" + args[0])
+	ts.Check(err)
+	ts.Check(until(func() error {
+		data, err := os.ReadFile(ts.MkAbs(args[1]))
+		if err == nil && !re.Match(data) {
+			err = fmt.Errorf("%s: no match for %s in:\n%s", args[1], re, data)
+		}
+		return err
+	}))
+}
+
+// cmdKill9 kills the daemon of a session, or the relay, without warning. The pid is then in $PID.
+func cmdKill9(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 1, "kill9 SESSION|relay")
+	s := on(ts)
+	life := s.session(args[0]).DaemonLife()
+	if args[0] == "relay" {
+		life = relay.LifeLock(s.relayState())
+	}
+	pid, err := kill9(life)
+	ts.Check(err)
+	ts.Setenv("PID", strconv.Itoa(pid))
+}
+
+func (p place) relayState() string { return filepath.Join(p.wh, "state", "wire-relay", "local") }
+
+// cmdProcs wants exactly so many processes that belong to the script's WIRE_HOME.
+func cmdProcs(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 1, "procs N")
+	var found []string
+	for _, i := range carriers(on(ts).wh) {
+		found = append(found, fmt.Sprintf("%d %q", i.PID, i.Args))
+	}
+	if strconv.Itoa(len(found)) != args[0] {
+		ts.Fatalf("%d processes, want %s: %v", len(found), args[0], found)
+	}
+}
+
+// cmdStandIn starts somebody who is not wire (see standIn) under a name; its pid is then in $NAME.
+func cmdStandIn(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 2, "standin NAME stranger|squatter|reference|addpeers [SESSION]")
+	s, name, kind := on(ts), args[0], args[1]
+	argv, env := []string{kind}, []string{"SQUAT=" + s.relay}
+	if len(args) > 2 {
+		env = append(env, "WIRE_HOME="+s.session(args[2]).Dir)
+	}
+	if kind == "reference" {
+		argv = []string{"wire", "daemon", "--interval", "5"}
+	}
+	cmd, err := s.standInCmd(kind, argv, env...)
+	ts.Check(err)
+	s.started[name] = cmd
+	ts.Setenv(strings.ToUpper(name), strconv.Itoa(cmd.Process.Pid))
+	switch kind {
+	case "squatter":
+		ts.Check(until(func() error { return dial(s.relay) }))
+	case "reference":
+		ts.Check(until(func() error {
+			if r, _ := process.ReadRecord(s.session(args[2]).DaemonPID()); r.PID != cmd.Process.Pid {
+				return errors.New("no record yet")
+			}
+			return nil
+		}))
+	case "addpeers":
+		ts.Check(cmd.Wait())
+		delete(s.started, name)
+	}
+}
+
+func dial(addr string) error {
+	c, err := net.Dial("tcp", addr)
+	if err == nil {
+		err = c.Close()
+	}
+	return err
+}
+
+// cmdAlive says whether a stand-in still runs.
+func cmdAlive(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, false, args, 1, "[!] alive NAME")
+	cmd, ok := on(ts).started[args[0]]
+	if !ok {
+		ts.Fatalf("no stand-in called %s", args[0])
+	}
+	if _, alive := process.Lookup(cmd.Process.Pid); alive == neg {
+		ts.Fatalf("pid %d alive: %v", cmd.Process.Pid, alive)
+	}
+}
+
+// cmdPidRecord makes a session's daemon.pid name a stand-in.
+func cmdPidRecord(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 2, "pidrecord SESSION NAME")
+	s := on(ts)
+	cmd, ok := s.started[args[1]]
+	if !ok {
+		ts.Fatalf("no stand-in called %s", args[1])
+	}
+	ts.Check(process.WriteRecord(s.session(args[0]).DaemonPID(), process.Record{
+		Schema: process.Schema, PID: cmd.Process.Pid, BinPath: "/usr/local/bin/wire", Version: process.Level,
+		StartedAt: "2026-05-20T10:11:12.5Z",
+	}))
+}
+
+// cmdRelay starts a relay at $RELAY that no apply knows of.
+func cmdRelay(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 0, "relay")
+	ts.Check(on(ts).startRelay())
+}
+
+func (p place) startRelay() error {
+	log, err := os.Create(filepath.Join(p.dir, "relay.log"))
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	cmd := exec.Command(filepath.Join(suite.bin, "wire"), "relay-server", "--bind", p.relay, "--local-only")
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = p.dir, p.env(), log, log
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	go func() { _ = cmd.Wait() }()
+	return until(func() error { return dial(p.relay) })
+}
+
+// cmdGate opens $GATE, behind which is the relay.
+func cmdGate(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 0, "gate")
+	s := on(ts)
+	var err error
+	s.gateway, err = openGate(s.gate, s.relay)
+	ts.Check(err)
+}
+
+// cmdHold makes the gate hold a request: of those that match REGEX ("METHOD /path") the one after SKIP.
+func cmdHold(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 1, "hold REGEX [SKIP]")
+	skip := 0
+	if len(args) > 1 {
+		var err error
+		skip, err = strconv.Atoi(args[1])
+		ts.Check(err)
+	}
+	ts.Check(on(ts).gateway.hold(args[0], skip, false))
+}
+
+// cmdHeld waits until the request that hold named is there.
+func cmdHeld(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 0, "held")
+	ts.Check(on(ts).gateway.wait())
+}
+
+// cmdRelease lets it go on.
+func cmdRelease(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 0, "release")
+	on(ts).gateway.open()
+}
+
+// cmdInbox prints what a session has received from a peer: a line for each event, its body.
+func cmdInbox(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 2, "inbox SESSION PEER")
+	events, err := on(ts).inbox(args[0], args[1])
+	ts.Check(err)
+	for _, e := range events {
+		fmt.Fprintln(ts.Stdout(), e.Body)
+	}
+}
+
+// cmdArrived waits until a session has received so many events from a peer, and wants no more than those and
+// none twice.
+func cmdArrived(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 3, "arrived SESSION PEER N")
+	n, err := strconv.Atoi(args[2])
+	ts.Check(err)
+	ts.Check(on(ts).arrived(args[0], args[1], n))
+}
+
+func (p place) arrived(name, peer string, n int) error {
+	var events []event
+	err := until(func() (err error) {
+		events, err = p.inbox(name, peer)
+		if err == nil && len(events) < n {
+			err = fmt.Errorf("%s has %d events from %s, want %d", name, len(events), peer, n)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	ids := map[string]bool{}
+	for _, e := range events {
+		if ids[e.ID] {
+			return fmt.Errorf("%s has event %s from %s twice", name, e.ID, peer)
+		}
+		ids[e.ID] = true
+	}
+	if len(events) != n {
+		return fmt.Errorf("%s has %d events from %s, want %d", name, len(events), peer, n)
+	}
+	return nil
+}
+
+// cmdScrub writes a file, or stdout, or stderr, of the last command to another one with everything replaced
+// that differs from run to run. JSON is spread over lines.
+func cmdScrub(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 2, "scrub FROM TO")
+	text := []byte(ts.ReadFile(args[0]))
+	var pretty bytes.Buffer
+	if json.Indent(&pretty, text, "", "  ") == nil {
+		text = pretty.Bytes()
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(on(ts).scrub(string(text))), 0o600))
+}
+
+var volatile = []struct {
+	re *regexp.Regexp
+	to string
+}{
+	{regexp.MustCompile(`(did:wire:[\w-]+)-[0-9a-f]{8}\b`), "$1-FINGERPRINT"},
+	{regexp.MustCompile(`\b[0-9a-f]{64}\b`), "HEX64"},
+	{regexp.MustCompile(`\b[0-9a-f]{32}\b`), "HEX32"},
+	{regexp.MustCompile(`\b20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`), "TIME"},
+	{regexp.MustCompile(`\bpid \d+`), "pid N"},
+	{regexp.MustCompile(`("pid": )[1-9]\d*`), "${1}1"},
+	{regexp.MustCompile(`("(?:last_pull_at_unix|silent_secs)": )\d+`), "${1}1"},
+	{regexp.MustCompile(`\b\d+(\.\d+)?m?s ago`), "TIME ago"},
+	{regexp.MustCompile(`(changes?) in [\d.]+m?s`), "$1 in TIME"},
+	{regexp.MustCompile(`\b0\.\d+\.\d+-dev[\w.+-]*`), "VERSION"},
+}
+
+func (p place) scrub(text string) string {
+	text = strings.NewReplacer(p.dir, "$WORK", p.relay, "RELAY", p.gate, "GATE").Replace(text)
+	for _, v := range volatile {
+		text = v.re.ReplaceAllString(text, v.to)
+	}
+	return text
+}

@@ -1,0 +1,65 @@
+// The tests of the whole program: scripts (testdata/script), end-to-end tests and benchmarks over one plainly
+// built binary and real processes.
+//
+// Law of the room: a test lives below one directory and on one loopback address that are its own, waits for
+// conditions and never for a time, and leaves no process behind; whoever does, fails the run.
+package main_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// suite is what all tests of this run share.
+var suite struct {
+	root string // every test lives below it
+	bin  string // holds wire, as `go build` makes it
+}
+
+func TestMain(m *testing.M) {
+	if kind := os.Getenv(standInVar); kind != "" {
+		os.Exit(standIn(kind))
+	}
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) (status int) {
+	root, err := os.MkdirTemp("", "wire-test-")
+	if err == nil {
+		suite.root, err = filepath.EvalSymlinks(root) // registry keys are physical paths
+	}
+	if err == nil {
+		suite.bin = filepath.Join(suite.root, "bin")
+		err = build(filepath.Join(suite.bin, "wire"))
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	status = m.Run()
+	if left, err := endAll(suite.root); err != nil || len(left) > 0 {
+		fmt.Fprintf(os.Stderr, "FAIL: processes left behind: %v (%v)\n", left, err)
+		status = 1
+	}
+	if _, keep := os.LookupEnv("WIRE_TEST_KEEP"); keep {
+		fmt.Fprintln(os.Stderr, "kept:", suite.root)
+		return status
+	}
+	if err := os.RemoveAll(suite.root); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	return status
+}
+
+// build makes the binary that people get: no race detector, no coverage, no cgo.
+func build(path string) error {
+	cmd := exec.Command("go", "build", "-o", path, ".")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return nil
+}

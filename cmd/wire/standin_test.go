@@ -1,0 +1,158 @@
+package main_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"wirefleet.dev/wire/internal/process"
+)
+
+// standInVar makes the test binary be somebody else: see standIn.
+const standInVar = "WIRE_TEST_STANDIN"
+
+// standIn is the main of the programs that wire meets and that are not wire. All but addpeers run until
+// somebody ends them.
+func standIn(kind string) int {
+	end := make(chan os.Signal, 1)
+	signal.Notify(end, syscall.SIGTERM)
+	var err error
+	switch kind {
+	case "stranger": // has the pid that a record names
+	case "squatter": // has the relay's port and is no relay
+		err = squat(os.Getenv("SQUAT"))
+	case "reference": // a daemon as 0.6.10 runs it
+		err = beReference(os.Getenv("WIRE_HOME"), end)
+	case "addpeers": // writes relay.json as 0.6.10 does outside its daemon: in place and without a lock
+		return fail(addPeers(os.Getenv("WIRE_HOME"), 300))
+	default:
+		err = fmt.Errorf("no stand-in called %q", kind)
+	}
+	if err != nil {
+		return fail(err)
+	}
+	<-end
+	return 0
+}
+
+func fail(err error) int {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "stand-in:", err)
+		return 1
+	}
+	return 0
+}
+
+// standInCmd is the test binary as a stand-in of p. Its output goes to a file: it may outlive what reads it.
+func (p place) standInCmd(kind string, argv []string, env ...string) (*exec.Cmd, error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	log, err := os.Create(filepath.Join(p.dir, kind+".log"))
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	cmd := &exec.Cmd{
+		Path: exe, Args: argv, Dir: p.dir, Stdout: log, Stderr: log,
+		Env: append(append(p.env(), standInVar+"="+kind), env...),
+	}
+	return cmd, cmd.Start()
+}
+
+func squat(addr string) error {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return err
+	}
+	go func() {
+		_ = http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "hello") }))
+	}()
+	return nil
+}
+
+// beReference serves a home as a daemon of 0.6.10 does, as far as others can see it: it holds no life lock,
+// writes wire-daemon-pid-v1 and moves its cursor in relay.json, in place, under relay.lock
+// (home-and-daemon.md 1, 4.3, 8.1). It moves the cursor all the time, not when something arrived.
+func beReference(dir string, end <-chan os.Signal) error {
+	cfg, st := filepath.Join(dir, "config", "wire"), filepath.Join(dir, "state", "wire")
+	rec := process.Record{
+		Schema: process.Schema, PID: os.Getpid(), BinPath: "/usr/local/bin/wire", Version: process.Level,
+		StartedAt: time.Now().UTC().Format(time.RFC3339Nano),
+	}
+	if err := os.WriteFile(filepath.Join(st, "daemon.pid"), rec.Text(), 0o644); err != nil {
+		return err
+	}
+	for n := 1; ; n++ {
+		select {
+		case <-end:
+			os.Exit(0)
+		case <-time.After(time.Millisecond):
+		}
+		if err := moveCursor(cfg, fmt.Sprintf("%064x", n)); err != nil {
+			return err
+		}
+	}
+}
+
+func moveCursor(cfg, id string) error {
+	lock, err := os.OpenFile(filepath.Join(cfg, "relay.lock"), os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		return err
+	}
+	return rewriteInPlace(filepath.Join(cfg, "relay.json"), func(doc map[string]any) {
+		if self, ok := doc["self"].(map[string]any); ok {
+			self["last_pulled_event_id"] = id
+		}
+	})
+}
+
+func addPeers(dir string, n int) error {
+	path := filepath.Join(dir, "config", "wire", "relay.json")
+	for i := range n {
+		err := rewriteInPlace(path, func(doc map[string]any) {
+			peers, ok := doc["peers"].(map[string]any)
+			if !ok {
+				peers = map[string]any{}
+				doc["peers"] = peers
+			}
+			peers[fmt.Sprintf("ghost%d", i)] = map[string]any{
+				"relay_url": "https://relay.example", "slot_id": strings.Repeat("0", 32), "slot_token": "t",
+			}
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rewriteInPlace is read, change, truncate, write. What does not parse at the moment is left alone.
+func rewriteInPlace(path string, change func(map[string]any)) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	var doc map[string]any
+	if json.Unmarshal(data, &doc) != nil {
+		return nil
+	}
+	change(doc)
+	if data, err = json.MarshalIndent(doc, "", "  "); err != nil {
+		return err
+	}
+	return os.WriteFile(path, data, 0o600)
+}
