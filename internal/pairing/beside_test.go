@@ -4,12 +4,15 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"wirefleet.dev/wire/internal/canon"
 	"wirefleet.dev/wire/internal/home"
@@ -252,4 +255,41 @@ func moveCursor(s home.Session, from, to int) error {
 		return err
 	}
 	return inPlace(relayPath(s), data)
+}
+
+// TestStrangerPinnedMeanwhile: between look and lock, somebody pins a stranger under beth's handle in alpha's files:
+// before alpha's trust is written, or after it and before the route. Neither record of the stranger is touched.
+func TestStrangerPinnedMeanwhile(t *testing.T) {
+	for _, held := range []int{0, 1} { // whose lock holds the weave up
+		t.Run([]string{"before trust", "before the route"}[held], func(t *testing.T) {
+			root := t.TempDir()
+			sessions := []home.Session{newSession(t, root, "alpha", "alpha"), newSession(t, root, "beth", "beth")}
+			stranger := &pinFiles{trust: pinOf(t, "beth", "a stranger"), route: home.PeerRecord([]home.Endpoint{far})}
+			unlock := lock(t, sessions[held])
+			var wait sync.WaitGroup
+			wait.Go(func() {
+				defer unlock()
+				other := sessions[1-held]
+				until(t, other.Name+"'s trust", func() bool {
+					trust, err := other.ReadTrust()
+					if err != nil {
+						return false
+					}
+					_, there := trust.Raw("agents", sessions[held].Name)
+					return there
+				})
+				spoilt(t, sessions[0], stranger)
+			})
+			r := mustWeave(t, sessions, all(2))[0]
+			wait.Wait()
+			var conflict *ConflictError
+			if !errors.As(r.Err, &conflict) || conflict.Handle != "beth" || string(conflict.DID) != stranger.doc()["did"] {
+				t.Errorf("%+v", r)
+			}
+			left := recordsOf(t, sessions[0], "beth")
+			if d := cmp.Diff(stranger, left, cmp.AllowUnexported(pinFiles{})); d != "" {
+				t.Errorf("the stranger's records changed:\n%s", d)
+			}
+		})
+	}
 }

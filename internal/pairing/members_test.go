@@ -2,6 +2,7 @@ package pairing
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"io/fs"
 	"os"
@@ -348,5 +349,36 @@ func TestCardMadeOfTimes(t *testing.T) {
 	}
 	if rec["pinned_at"] != identity.FormatTime(someTime) {
 		t.Errorf("pinned_at %v", rec["pinned_at"])
+	}
+}
+
+// TestRepinKeeps: what an operator or a later version made of a pin survives its repair.
+func TestRepinKeeps(t *testing.T) {
+	root := t.TempDir()
+	sessions := []home.Session{newSession(t, root, "alpha", "alpha"), newSession(t, root, "beth", "beth")}
+	key, second := keyOf(t, "beth"), keyOf(t, "beth's second")
+	card := identity.NewCard("beth", "", key.Public())
+	card["verify_keys"].(canon.Doc)["ed25519:beth:zz"] = canon.Doc{
+		"alg": "ed25519", "active": true, "key": base64.StdEncoding.EncodeToString(second.Public()),
+	}
+	put(t, sessions[1], "agent-card.json", canon.Pretty(identity.SignCard(card, key)))
+	mustWeave(t, sessions, all(2))
+	f := recordsOf(t, sessions[0], "beth")
+	f.doc()["tier"] = identity.TierAttested
+	f.doc().get("public_keys", 1)["active"] = false
+	f.key()["key"] = "AAAA" // what is to be repaired
+	spoilt(t, sessions[0], f)
+	if r := mustWeave(t, sessions, all(2))[0]; r.Err != nil || !r.Changed {
+		t.Fatalf("%+v", r)
+	}
+	f = recordsOf(t, sessions[0], "beth")
+	if f.doc()["tier"] != identity.TierAttested {
+		t.Errorf("tier is %v", f.doc()["tier"])
+	}
+	if off := f.doc().get("public_keys", 1); off["key_id"] != "beth:zz" || off["active"] != false {
+		t.Errorf("the key that was switched off is now %v", off)
+	}
+	if f.key()["active"] != true || f.key()["key"] == "AAAA" {
+		t.Errorf("her key is %v", f.key())
 	}
 }
