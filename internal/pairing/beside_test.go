@@ -174,6 +174,34 @@ func TestRemovedPinWrittenBack(t *testing.T) {
 	}
 }
 
+// TestStrangerPinnedWhileUnpinning: alpha's route to beth is gone already when a stranger is pinned under her handle.
+func TestStrangerPinnedWhileUnpinning(t *testing.T) {
+	root := t.TempDir()
+	sessions := []home.Session{
+		newSession(t, root, "alpha", "alpha"), newSession(t, root, "beth", "beth"), newSession(t, root, "cora", "cora"),
+	}
+	mustWeave(t, sessions, all(3))
+	did := didOf(t, sessions[1])
+	stranger := &pinFiles{trust: pinOf(t, "beth", "a stranger"), route: home.PeerRecord([]home.Endpoint{far})}
+	unlock := lock(t, sessions[2])
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		defer unlock()
+		until(t, "alpha's route removed", func() bool { return !routed(sessions[0], "beth") })
+		spoilt(t, sessions[0], stranger)
+	})
+	_, err := UnpinMany(context.Background(), []Removal{
+		{From: sessions[0], Handle: "beth", DID: did}, {From: sessions[2], Handle: "beth", DID: did},
+	}, 2)
+	wait.Wait()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(stranger, recordsOf(t, sessions[0], "beth"), cmp.AllowUnexported(pinFiles{})); d != "" {
+		t.Errorf("the stranger's records changed:\n%s", d)
+	}
+}
+
 // TestCursorsBesideTheMesh weaves while every session's cursor is moved as a daemon of the reference moves it: under
 // the lock, but in place. No pin and no cursor is lost.
 func TestCursorsBesideTheMesh(t *testing.T) {

@@ -212,6 +212,27 @@ func TestPinStates(t *testing.T) {
 	}
 }
 
+// TestHerRouteUnderAnotherDID: where a sister is reached at another machine's relay, too, a DID that is not hers
+// decides, even beside her own slots.
+func TestHerRouteUnderAnotherDID(t *testing.T) {
+	for _, dual := range []bool{true, false} {
+		root := t.TempDir()
+		sessions := []home.Session{newSession(t, root, "alpha", "alpha"), newSession(t, root, "beth", "beth")}
+		want := PinStale
+		if dual {
+			bind(t, sessions[1], endpoint("https://wireup.net", home.Federation, "beth"), endpoint(relayURL, home.Local, "beth"))
+			want = PinConflict
+		}
+		mustWeave(t, sessions, all(2))
+		f := recordsOf(t, sessions[0], "beth")
+		f.trust = pinOf(t, "beth", "a stranger")
+		spoilt(t, sessions[0], f)
+		if p := mustLook(t, sessions).Pin(0, 1); p.State != want {
+			t.Errorf("dual %v: %+v, want %s", dual, p, want)
+		}
+	}
+}
+
 // pinOf is a trust record of an identity that no session here has.
 func pinOf(t testing.TB, handle, seed string) canon.Doc {
 	t.Helper()
