@@ -24,10 +24,11 @@ type Box struct {
 	home  home.Session
 	relay *client.Client
 
-	pull sync.Mutex // guards what follows against the endpoints of one Pull
-	keys *agents    // for verification
-	in   inbox
-	held quarantine
+	pull  sync.Mutex // guards what follows against the endpoints of one Pull
+	keys  *agents    // for verification
+	in    inbox
+	held  quarantine
+	tails map[string]passed // by slot
 
 	peers *agents // for Push
 	idle  *idle   // nil: the last push left something

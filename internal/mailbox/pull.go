@@ -20,7 +20,7 @@ const pageLimit = 1000
 type Rejected struct {
 	EventID       string // "" if it has none
 	Reason        string // the reference's text
-	Transient     bool   // it waits in the quarantine
+	Transient     bool   // a later pin or program may accept it; it waits in the quarantine if its id is right
 	SchemaVersion string // only for schema mismatches
 }
 
@@ -76,7 +76,7 @@ func (b *Box) Pull(ctx context.Context) (PullResult, error) {
 	parts := make([]part, len(self))
 	var all sync.WaitGroup
 	for i, e := range self {
-		parts[i] = part{endpoint: e, cursor: relay.Cursor(e)}
+		parts[i] = b.part(e, relay.Cursor(e))
 		all.Go(func() { b.pullEndpoint(ctx, &parts[i]) })
 	}
 	all.Wait()
@@ -93,7 +93,7 @@ func (b *Box) Pull(ctx context.Context) (PullResult, error) {
 			out.Failed = append(out.Failed, fmt.Sprintf("endpoint %s (%s) errored: %s", p.endpoint.RelayURL, scopeName(p.endpoint.Scope), client.Describe(p.failed)))
 		}
 		if p.endpoint.Scope == home.Federation && out.Cursor == "" && (p.failed == nil || p.seen > 0) {
-			out.Cursor = p.cursor
+			out.Cursor = p.stored
 		}
 		for _, w := range p.written {
 			touched[w.From] = true
@@ -114,7 +114,8 @@ func scopeName(s home.Scope) string {
 // part is the pull of one endpoint.
 type part struct {
 	endpoint home.Endpoint
-	cursor   string
+	cursor   string // what the relay is asked to go on from
+	stored   string // what relay.json says
 
 	written  []Written
 	rejected []Rejected
@@ -122,6 +123,22 @@ type part struct {
 	seen     int
 	failed   error // of the relay
 	err      error // of ours
+}
+
+// passed is how far a slot was read beyond what relay.json can say: to an event with an odd id, and to n more
+// behind it that have none. They would come with every list, and are not judged and told of again.
+type passed struct {
+	stored string // the cursor in relay.json then
+	since  string
+	n      int
+}
+
+func (b *Box) part(e home.Endpoint, stored string) part {
+	p := part{endpoint: e, cursor: stored, stored: stored}
+	if t, ok := b.tails[e.SlotID]; ok && t.stored == stored {
+		p.cursor = t.since
+	}
+	return p
 }
 
 func (b *Box) pullEndpoint(ctx context.Context, p *part) {
@@ -138,24 +155,36 @@ func (b *Box) pullEndpoint(ctx context.Context, p *part) {
 			p.failed = err
 			return
 		}
-		if len(page) == 0 {
+		known := b.passed(p)
+		if len(page) <= known {
+			if known >= pageLimit {
+				p.failed = fmt.Errorf("%d events in a row have no id to go on from: what lies behind them cannot be read", known)
+			}
 			return
 		}
-		next, err := b.take(ctx, p, page)
+		next, err := b.take(ctx, p, page[known:])
 		if err != nil {
 			p.err = err
 			return
 		}
-		if next == "" {
-			p.failed = fmt.Errorf("%d events in a row have no event id to go on from", len(page))
-			return
-		}
-		if been[next] {
+		if next != "" && been[next] {
 			return // somebody reused an id: the relay would lead us in a circle
 		}
-		been[next] = true
-		p.cursor = next
+		if next != "" {
+			been[next] = true
+			p.cursor = next
+		}
 	}
+}
+
+// passed is how many events behind the part's cursor need no second look.
+func (b *Box) passed(p *part) int {
+	b.pull.Lock()
+	defer b.pull.Unlock()
+	if t := b.tails[p.endpoint.SlotID]; t.since == p.cursor {
+		return t.n
+	}
+	return 0
 }
 
 // take judges and stores one page and moves the cursor to next. The order is what makes a crash harmless:
@@ -191,12 +220,31 @@ func (b *Box) take(ctx context.Context, p *part, page [][]byte) (next string, er
 	if err := b.flush(verdicts, now); err != nil {
 		return "", err
 	}
-	next = cursorAfter(verdicts)
+	next, at := cursorAfter(verdicts)
 	if err := b.settle(ctx, p, verdicts, next); err != nil {
 		return "", err
 	}
+	if isEventID(next) {
+		p.stored = next
+	}
+	b.note(p, next, len(verdicts)-1-at)
 	p.count(verdicts)
 	return next, nil
+}
+
+// note remembers how many events lie behind the last one that could become the cursor.
+func (b *Box) note(p *part, next string, behind int) {
+	if b.tails == nil {
+		b.tails = map[string]passed{}
+	}
+	t := passed{stored: p.stored, since: next, n: behind}
+	if next == "" { // none could: at is -1
+		t.since = p.cursor
+		if old := b.tails[p.endpoint.SlotID]; old.since == p.cursor {
+			t.n += old.n
+		}
+	}
+	b.tails[p.endpoint.SlotID] = t
 }
 
 func (b *Box) lockPull(ctx context.Context) (unlock func(), err error) {
@@ -206,17 +254,22 @@ func (b *Box) lockPull(ctx context.Context) (unlock func(), err error) {
 	return home.Lock(ctx, b.home.PullLock())
 }
 
-// cursorAfter is the last event of a page that the relay can be asked to go on from. One whose id is its
-// own hash comes first: any other id may stand elsewhere in the slot too, and lead back.
-func cursorAfter(verdicts []verdict) string {
-	for _, trusted := range []bool{true, false} {
+// cursorAfter is the last event of a page that the relay can be asked to go on from, and its place; "" and -1
+// for none. One whose id is its own hash comes first: any other id may stand elsewhere in the slot too, and
+// lead back. Only 64 hex digits get into relay.json, but a stranger's odd id must not hold a page up.
+func cursorAfter(verdicts []verdict) (id string, at int) {
+	for _, good := range []func(v verdict) bool{
+		func(v verdict) bool { return v.genuine && isEventID(v.id) },
+		func(v verdict) bool { return isEventID(v.id) },
+		func(v verdict) bool { return v.id != "" },
+	} {
 		for i := len(verdicts) - 1; i >= 0; i-- {
-			if v := verdicts[i]; isEventID(v.id) && (v.genuine || !trusted) {
-				return v.id
+			if good(verdicts[i]) {
+				return verdicts[i].id, i
 			}
 		}
 	}
-	return ""
+	return "", -1
 }
 
 // stage hands the event to the inbox or to the quarantine, for flush.
@@ -262,7 +315,7 @@ func (b *Box) settle(ctx context.Context, p *part, verdicts []verdict, next stri
 			news = append(news, v)
 		}
 	}
-	if len(news) == 0 && (next == "" || next == p.cursor) {
+	if len(news) == 0 && (!isEventID(next) || next == p.stored) {
 		return nil
 	}
 	pinned := map[string]string{}
@@ -278,7 +331,7 @@ func (b *Box) settle(ctx context.Context, p *part, verdicts []verdict, next stri
 			refreshPeer(r, v.handle, v.refresh, v.since, pinned[v.handle])
 		}
 		for _, e := range r.Self() {
-			if e == p.endpoint && r.Cursor(e) == p.cursor {
+			if e == p.endpoint && r.Cursor(e) == p.stored {
 				r.SetCursor(e, next)
 			}
 		}
@@ -295,7 +348,7 @@ func (p *part) count(verdicts []verdict) {
 			continue
 		}
 		p.rejected = append(p.rejected, Rejected{
-			EventID: v.id, Reason: v.refused.Reason, Transient: v.refused.Transient && v.hold && v.genuine, SchemaVersion: v.schema,
+			EventID: v.id, Reason: v.refused.Reason, Transient: v.refused.Transient, SchemaVersion: v.schema,
 		})
 		if v.request != nil {
 			p.requests = append(p.requests, Request{EventID: v.id, Handle: v.request.handle, DID: identity.DID(v.request.did)})
