@@ -311,6 +311,9 @@ func (j *peerPush) post(ctx context.Context, m mail) (done bool, err error) {
 		}
 		r.down = reason
 		j.closeIfDown()
+		if j.end != "" && !j.report {
+			j.behind(m)
+		}
 		if errors.Is(perr, client.ErrNotFound) && p.rewind(r.SlotID) {
 			// The slot is gone, and with it what its owner had not pulled: first that, then this line.
 			if err := j.reopen(); err != nil {
@@ -319,7 +322,9 @@ func (j *peerPush) post(ctx context.Context, m mail) (done bool, err error) {
 			return false, j.keeper.note(j.handle, p)
 		}
 	}
-	j.behind(m)
+	if j.report {
+		j.behind(m)
+	}
 	return false, nil
 }
 

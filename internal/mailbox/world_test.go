@@ -162,7 +162,12 @@ func (w *world) pin(from, to string) {
 
 func (w *world) send(from, to, body string) string {
 	w.t.Helper()
-	q, err := w.box(from).Send(w.t.Context(), Outgoing{Peer: to, Kind: "claim", Body: body}, time.Now())
+	return w.sendAt(from, to, body, time.Now())
+}
+
+func (w *world) sendAt(from, to, body string, at time.Time) string {
+	w.t.Helper()
+	q, err := w.box(from).Send(w.t.Context(), Outgoing{Peer: to, Kind: "claim", Body: body}, at)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -223,6 +228,22 @@ func (w *world) post(to string, events ...canon.Doc) {
 	for _, e := range events {
 		must(w.client.Post(w.t.Context(), slotOf(w.self(to)[0]), canon.Compact(e)))
 	}
+}
+
+func (w *world) postTo(e home.Endpoint, event canon.Doc) {
+	w.t.Helper()
+	must(w.client.Post(w.t.Context(), slotOf(e), canon.Compact(event)))
+}
+
+// signAs is an event that says it is from somebody else, signed with one's own key.
+func (w *world) signAs(signer, from, body string) canon.Doc {
+	w.t.Helper()
+	w.event(signer, "")
+	did, _ := w.card[from]["did"].(string)
+	return identity.SignEvent(canon.Doc{
+		"schema_version": "v3.1", "timestamp": identity.FormatTime(time.Now()), "from": did, "to": "did:wire:x",
+		"type": "claim", "kind": uint64(1001), "body": body,
+	}, w.key[signer], identity.DID(did))
 }
 
 // event is signed by a session, or by a stranger who has no home here.

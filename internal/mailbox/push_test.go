@@ -1,0 +1,495 @@
+package mailbox
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"wirefleet.dev/wire/internal/canon"
+	"wirefleet.dev/wire/internal/home"
+	"wirefleet.dev/wire/internal/identity"
+)
+
+func ids(items []PushItem) (out []string) {
+	for _, i := range items {
+		out = append(out, i.EventID)
+	}
+	return out
+}
+
+// TestPushNobody is a push with nothing to push to.
+func TestPushNobody(t *testing.T) {
+	w := newWorld(t, "api", "web")
+	if _, err := w.box("api").Push(t.Context(), PushOptions{}); !errors.As(err, &ErrNoPeers{}) {
+		t.Errorf("no peers: %v", err)
+	}
+	w.send("api", "web", "early")
+	if _, err := w.box("api").Push(t.Context(), PushOptions{}); !errors.As(err, &ErrNoPeers{}) {
+		t.Errorf("outbox, but no peers: %v", err)
+	}
+	w.pin("api", "web")
+	if res, err := w.box("api").Push(t.Context(), PushOptions{Peer: "ghost", Report: true}); err != nil || len(res.Pushed)+len(res.Skipped) != 0 {
+		t.Errorf("unknown peer: %+v, %v", res, err)
+	}
+	if res := w.push(w.box("api")); len(res.Pushed) != 1 {
+		t.Errorf("queued before the pin: %+v", res)
+	}
+}
+
+// TestPushForgotten is a crash between a post and the note of it: the relay says duplicate, nobody hears it
+// twice.
+func TestPushForgotten(t *testing.T) {
+	w := newWorld(t, "api", "web")
+	w.pin("api", "web")
+	w.pin("web", "api")
+	api := w.box("api")
+	w.send("api", "web", "one")
+	w.push(api)
+	noted := must(os.ReadFile(w.session("api").SentFile()))
+	w.send("api", "web", "two")
+	w.push(api)
+	check(home.WriteFile(w.session("api").SentFile(), noted, 0o600))
+
+	if res := w.push(w.box("api")); len(res.Pushed) != 0 || !slices.Equal(reasons(res.Skipped), []string{"duplicate"}) {
+		t.Errorf("%+v", res)
+	}
+	check(os.Remove(w.session("api").SentFile()))
+	if res := w.push(api); !slices.Equal(reasons(res.Skipped), []string{"duplicate", "duplicate"}) {
+		t.Errorf("without the file: %+v", res)
+	}
+	w.pull(w.box("web"))
+	w.wantInbox("web", "api", "one", "two")
+}
+
+// TestPushAnotherFile: progress is void if the line before the offset is not the one that was posted.
+func TestPushAnotherFile(t *testing.T) {
+	w := newWorld(t, "api", "web")
+	w.pin("api", "web")
+	w.pin("web", "api")
+	api := w.box("api")
+	w.send("api", "web", "one")
+	w.push(api)
+	path := must(w.session("api").Outbox("web"))
+	for _, cut := range []string{"purged", "other content of the same length"} {
+		if cut == "purged" {
+			check(os.Remove(path))
+		} else {
+			data := must(os.ReadFile(path))
+			check(os.WriteFile(path, []byte(strings.Repeat(" ", len(data)-1)+"\n"), 0o600))
+		}
+		w.send("api", "web", cut)
+		if res := w.push(api); len(res.Pushed) != 1 {
+			t.Errorf("%s: %+v", cut, res)
+		}
+	}
+	w.pull(w.box("web"))
+	w.wantInbox("web", "api", "one", "purged", "other content of the same length")
+}
+
+// TestPushOddLines: what is no event is passed over and does not block, what no relay takes is told once and
+// remembered.
+func TestPushOddLines(t *testing.T) {
+	w := newWorld(t, "api", "web")
+	w.pin("api", "web")
+	w.pin("web", "api")
+	api := w.box("api")
+	path := must(w.session("api").Outbox("web"))
+	appendText := func(text string) {
+		f := must(os.OpenFile(path, os.O_APPEND|os.O_WRONLY|os.O_CREATE, 0o600))
+		_, err := f.WriteString(text)
+		check(errors.Join(err, f.Close()))
+	}
+	w.send("api", "web", "one")
+	appendText("no JSON\n\n[1]\n\xff\xfe\n{\"x\":1}\n")
+	big := w.send("api", "web", strings.Repeat("x", 262_145))
+	w.send("api", "web", "two")
+	appendText(`{"torn`)
+
+	res := w.push(api)
+	if len(res.Pushed) != 2 || len(res.Skipped) != 2 || res.Skipped[1].EventID != big || !strings.Contains(res.Skipped[1].Reason, "413 Payload Too Large") {
+		t.Errorf("%+v", res)
+	}
+	w.send("api", "web", "three") // ends the torn line first
+	if res := w.push(api); len(res.Pushed) != 1 || len(res.Skipped) != 0 {
+		t.Errorf("after the torn line: %+v", res)
+	}
+	// A last line without its end counts once it is whole, and its late end is no line of its own.
+	appendText(string(canon.Compact(w.event("api", "four"))))
+	if res := w.push(api); len(res.Pushed) != 1 {
+		t.Errorf("without a line end: %+v", res)
+	}
+	w.send("api", "web", "five")
+	if res := w.push(w.box("api")); len(res.Pushed) != 1 || len(res.Skipped) != 0 {
+		t.Errorf("behind it: %+v", res)
+	}
+	w.send("api", "web", "six")
+	if res := w.push(w.box("api")); len(res.Pushed) != 1 || len(res.Skipped) != 0 {
+		t.Errorf("the progress was not void: %+v", res)
+	}
+	w.pull(w.box("web"))
+	w.wantInbox("web", "api", "one", "two", "three", "four", "five", "six")
+
+	report := must(w.box("api").Push(t.Context(), PushOptions{Report: true}))
+	duplicates := 0
+	for _, i := range report.Skipped {
+		if i.Reason == "duplicate" {
+			duplicates++
+		}
+		if i.EventID == big && !strings.Contains(i.Reason, "413") {
+			t.Errorf("the refused line is reported as %q", i.Reason)
+		}
+	}
+	if duplicates != 6 || len(report.Skipped) != 8 {
+		t.Errorf("report: %q", reasons(report.Skipped))
+	}
+}
+
+// TestPushRefusedByRelay: 400 for one line passes over it, but only if a relay says so.
+func TestPushRefusedByRelay(t *testing.T) {
+	for _, isRelay := range []bool{true, false} {
+		t.Run(fmt.Sprint(isRelay), func(t *testing.T) {
+			w := newWorld(t, "api", "web")
+			w.trust("api", "web", time.Now())
+			srv := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+				body := make([]byte, r.ContentLength)
+				_, _ = r.Body.Read(body)
+				switch {
+				case r.URL.Path == "/healthz" && isRelay:
+					fmt.Fprintln(rw, "ok")
+				case strings.HasSuffix(r.URL.Path, "/state"):
+					rw.WriteHeader(404)
+					fmt.Fprint(rw, `{"error":"unknown slot"}`)
+				case strings.Contains(string(body), "poison"):
+					rw.WriteHeader(400)
+					fmt.Fprint(rw, "no")
+				default:
+					rw.WriteHeader(201)
+					fmt.Fprint(rw, `{"event_id":null,"status":"stored"}`)
+				}
+			}))
+			defer srv.Close()
+			w.route("api", "web", home.Endpoint{RelayURL: srv.URL, SlotID: "aa", SlotToken: identity.NewToken("t"), Scope: home.Federation})
+			for _, body := range []string{"one", "poison", "two"} {
+				w.send("api", "web", body)
+			}
+			api := w.box("api")
+			res := w.push(api)
+			if isRelay && (len(res.Pushed) != 2 || !slices.Equal(reasons(res.Skipped), []string{"post_event failed: 400 Bad Request: no"})) {
+				t.Errorf("%+v", res)
+			}
+			if !isRelay && (len(res.Pushed) != 1 || len(res.Skipped) != 1) {
+				t.Errorf("%+v", res)
+			}
+			if again := w.push(api); isRelay != (len(again.Skipped) == 0) {
+				t.Errorf("again: %+v", again)
+			}
+		})
+	}
+}
+
+// TestPushRelayDown: order is kept, nothing is lost, and a report names every line that waits.
+func TestPushRelayDown(t *testing.T) {
+	w := newWorld(t, "api", "web")
+	w.pin("api", "web")
+	w.pin("web", "api")
+	api := w.box("api")
+	w.send("api", "web", "one")
+	w.push(api)
+	w.relay.stop()
+	second, third := w.send("api", "web", "two"), w.send("api", "web", "three")
+	res := w.push(api)
+	if len(res.Pushed) != 0 || !slices.Equal(ids(res.Skipped), []string{second}) || !strings.HasPrefix(res.Skipped[0].Reason, "connect error: POST "+w.relay.url()) {
+		t.Errorf("%+v", res)
+	}
+	report := must(api.Push(t.Context(), PushOptions{Report: true}))
+	if got := ids(report.Skipped); len(got) != 3 || got[1] != second || got[2] != third || report.Skipped[0].Reason != "duplicate" || report.Skipped[2].Endpoint != "" {
+		t.Errorf("report: %+v", report.Skipped)
+	}
+	w.relay.start()
+	if res := w.push(api); !slices.Equal(ids(res.Pushed), []string{second, third}) {
+		t.Errorf("%+v", res)
+	}
+	w.pull(w.box("web"))
+	w.wantInbox("web", "api", "one", "two", "three")
+}
+
+func TestPushNoRoute(t *testing.T) {
+	w := newWorld(t, "api", "web")
+	w.trust("api", "web", time.Now())
+	w.route("api", "web", home.Endpoint{RelayURL: "http://127.0.0.1:9", SlotID: "aa", SlotToken: identity.NewToken("t"), Scope: home.Local})
+	first := w.send("api", "web", "one")
+	w.send("api", "web", "two")
+	if res := w.push(w.box("api")); !slices.Equal(ids(res.Skipped), []string{first}) || res.Skipped[0].Reason != noRoute {
+		t.Errorf("%+v", res)
+	}
+	if res := must(w.box("api").Push(t.Context(), PushOptions{Report: true})); !slices.Equal(reasons(res.Skipped), []string{noRoute, noRoute}) {
+		t.Errorf("%+v", res)
+	}
+}
+
+// TestPushFailover: another endpoint of the same pin goes on where the first one stopped; nothing is
+// replayed to it, also not when the first one comes back.
+func TestPushFailover(t *testing.T) {
+	w := newWorld(t, "api", "web")
+	second := startRelay(t)
+	other := must(w.client.Allocate(t.Context(), second.url(), "web"))
+	fed := home.Endpoint{RelayURL: other.URL, SlotID: other.ID, SlotToken: other.Token, Scope: home.Federation}
+	w.pin("web", "api")
+	local := w.self("web")[0]
+	check(w.session("web").UpdateRelay(t.Context(), func(r *home.RelayFile) error {
+		r.SetSelf([]home.Endpoint{fed, local})
+		return nil
+	}))
+	w.pin("api", "web")
+	api := w.box("api")
+	at := func(e home.Endpoint) int {
+		t.Helper()
+		return must(w.client.State(t.Context(), slotOf(e))).EventCount
+	}
+
+	w.send("api", "web", "one")
+	if res := w.push(api); len(res.Pushed) != 1 || res.Pushed[0].Scope != home.Local {
+		t.Fatalf("local first: %+v", res)
+	}
+	w.relay.stop()
+	w.send("api", "web", "two")
+	if res := w.push(api); len(res.Pushed) != 1 || res.Pushed[0].Scope != home.Federation || res.Pushed[0].Endpoint != second.url() {
+		t.Fatalf("%+v", res)
+	}
+	if n := at(fed); n != 1 {
+		t.Errorf("%d events on the second relay", n)
+	}
+	w.relay.start()
+	w.send("api", "web", "three")
+	if res := w.push(api); len(res.Pushed) != 1 || res.Pushed[0].Scope != home.Local {
+		t.Fatalf("%+v", res)
+	}
+	if at(local) != 2 || at(fed) != 1 {
+		t.Errorf("%d local, %d federation", at(local), at(fed))
+	}
+	report := must(api.Push(t.Context(), PushOptions{Report: true}))
+	if got := []home.Scope{report.Skipped[0].Scope, report.Skipped[1].Scope}; !slices.Equal(got, []home.Scope{home.Local, home.Federation}) {
+		t.Errorf("reported at %v", got)
+	}
+	web := w.box("web")
+	w.pull(web)
+	if got := w.inbox("web", "api"); len(got) != 3 {
+		t.Errorf("inbox %q", got)
+	}
+
+	// The local slot is lost with what nobody pulled: that, and only that, goes to the other one.
+	w.send("api", "web", "four")
+	w.push(api)
+	w.relay.stop()
+	check(os.RemoveAll(w.relay.dir))
+	w.relay.start()
+	w.send("api", "web", "five")
+	w.push(api)
+	w.pull(web)
+	if got := w.inbox("web", "api"); len(got) != 5 {
+		t.Errorf("inbox %q", got)
+	}
+	if n := at(fed); n != 5 {
+		t.Errorf("%d events on the second relay: the local slot took its first line first", n)
+	}
+}
+
+// TestPushSlotLost: the relay lost its state with messages under way; once the peer has a new slot all
+// arrive, none twice.
+func TestPushSlotLost(t *testing.T) {
+	w := newWorld(t, "api", "web")
+	w.pin("api", "web")
+	w.pin("web", "api")
+	api, web := w.box("api"), w.box("web")
+	for _, b := range bodies(3) {
+		w.send("api", "web", b)
+	}
+	w.push(api)
+	w.pull(web)
+	w.send("api", "web", "lost")
+	w.push(api) // posted, not pulled
+	w.relay.stop()
+	check(os.RemoveAll(w.relay.dir))
+	w.relay.start()
+
+	last := w.send("api", "web", "last")
+	if res := w.push(api); len(res.Pushed) != 0 || !slices.Equal(ids(res.Skipped), []string{last}) || !strings.Contains(res.Skipped[0].Reason, "404 Not Found") {
+		t.Errorf("in the broken state: %+v", res)
+	}
+	if res := w.pull(web); len(res.Failed) != 1 || !strings.Contains(res.Failed[0], "(Local) errored: list_events failed: 404 Not Found") {
+		t.Errorf("pull in the broken state: %+v", res)
+	}
+	w.slot("web")
+	w.slot("api")
+	w.route("api", "web")
+	w.route("web", "api")
+	if res := w.push(api); len(res.Pushed) != 5 {
+		t.Errorf("%+v", res)
+	}
+	w.pull(web)
+	w.wantInbox("web", "api", "m0", "m1", "m2", "lost", "last")
+	if res := w.push(api); len(res.Pushed)+len(res.Skipped) != 0 {
+		t.Errorf("again: %+v", res)
+	}
+}
+
+// TestPushNewIdentity: what was written to somebody else under the handle stays with him.
+func TestPushNewIdentity(t *testing.T) {
+	w := newWorld(t, "api", "web")
+	w.pin("api", "web")
+	api := w.box("api")
+	earlier := time.Now().Add(-time.Minute)
+	w.sendAt("api", "web", "to the old one", earlier)
+	w.push(api)
+	w.sendAt("api", "web", "never posted", earlier)
+
+	w.create("web")
+	w.pin("api", "web")
+	w.pin("web", "api")
+	w.send("api", "web", "to the new one")
+	if res := w.push(api); len(res.Pushed) != 1 {
+		t.Errorf("%+v", res)
+	}
+	web := w.box("web")
+	w.pull(web)
+	w.wantInbox("web", "api", "to the new one")
+
+	// It stays so when everything is posted again.
+	w.slot("web")
+	w.route("api", "web")
+	if res := w.push(w.box("api")); len(res.Pushed) != 1 {
+		t.Errorf("after a new slot: %+v", res)
+	}
+	report := must(w.box("api").Push(t.Context(), PushOptions{Report: true}))
+	want := []string{"written before the present identity of web was pinned", "written before the present identity of web was pinned", "duplicate"}
+	if !slices.Equal(reasons(report.Skipped), want) {
+		t.Errorf("%q", reasons(report.Skipped))
+	}
+}
+
+// TestPushFullSlot: a full slot refuses every line, so none is passed over.
+func TestPushFullSlot(t *testing.T) {
+	w := newWorld(t, "api", "web")
+	w.trust("api", "web", time.Now())
+	full := true
+	var mu sync.Mutex
+	srv := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		if full {
+			rw.WriteHeader(413)
+			fmt.Fprint(rw, `{"error":"slot quota exceeded","slot_bytes_max":67108864,"slot_bytes_used":67108864}`)
+			return
+		}
+		rw.WriteHeader(201)
+		fmt.Fprint(rw, `{"event_id":null,"status":"stored"}`)
+	}))
+	defer srv.Close()
+	w.route("api", "web", home.Endpoint{RelayURL: srv.URL, SlotID: "aa", SlotToken: identity.NewToken("t"), Scope: home.Federation})
+	w.send("api", "web", "one")
+	api := w.box("api")
+	if res := w.push(api); len(res.Pushed) != 0 || len(res.Skipped) != 1 {
+		t.Errorf("%+v", res)
+	}
+	mu.Lock()
+	full = false
+	mu.Unlock()
+	if res := w.push(api); len(res.Pushed) != 1 {
+		t.Errorf("%+v", res)
+	}
+}
+
+// TestPushManyPeers: peers are served beside each other, each one's lines in order; results are sorted.
+func TestPushManyPeers(t *testing.T) {
+	names := []string{"hub"}
+	for i := range 9 {
+		names = append(names, fmt.Sprint("s", i))
+	}
+	w := newWorld(t, names...)
+	hub := w.box("hub")
+	for _, n := range names[1:] {
+		w.pin("hub", n)
+		w.pin(n, "hub")
+		for _, b := range bodies(5) {
+			w.send("hub", n, b)
+		}
+	}
+	res := w.push(hub)
+	if len(res.Pushed) != 45 || !slices.IsSortedFunc(res.Pushed, func(a, b PushItem) int { return strings.Compare(a.Peer, b.Peer) }) {
+		t.Errorf("%+v", res)
+	}
+	for _, n := range names[1:] {
+		w.pull(w.box(n))
+		w.wantInbox(n, "hub", bodies(5)...)
+	}
+}
+
+// TestPushStray: messages under a full address are named to whoever asks.
+func TestPushStray(t *testing.T) {
+	w := newWorld(t, "api", "web")
+	w.pin("api", "web")
+	for _, name := range []string{"web@wireup.net.jsonl", "other@wireup.net.jsonl", "web.pushed.jsonl"} {
+		check(os.WriteFile(w.session("api").OutboxDir()+"/"+name, []byte("{}\n"), 0o600))
+	}
+	w.send("api", "web", "one")
+	if res := must(w.box("api").Push(t.Context(), PushOptions{Report: true})); !slices.Equal(res.Stray, []string{"web@wireup.net.jsonl"}) {
+		t.Errorf("%q", res.Stray)
+	}
+}
+
+// TestPushBrokenProgress: an unparsable outbox-sent.json stops the push and stays as it is.
+func TestPushBrokenProgress(t *testing.T) {
+	w := newWorld(t, "api", "web")
+	w.pin("api", "web")
+	w.send("api", "web", "one")
+	path := w.session("api").SentFile()
+	check(os.WriteFile(path, []byte(`{"peers":`), 0o600))
+	var bad *home.FileError
+	if _, err := w.box("api").Push(t.Context(), PushOptions{}); !errors.As(err, &bad) || bad.Path != path {
+		t.Errorf("%v", err)
+	}
+	if got := string(must(os.ReadFile(path))); got != `{"peers":` {
+		t.Errorf("%s", got)
+	}
+}
+
+// TestPushForeignKeys: what others wrote into outbox-sent.json stays.
+func TestPushForeignKeys(t *testing.T) {
+	w := newWorld(t, "api", "web")
+	w.pin("api", "web")
+	path := w.session("api").SentFile()
+	check(os.WriteFile(path, []byte(`{"later":1,"peers":{"web":{"more":2},"x":3},"version":1}`), 0o600))
+	w.send("api", "web", "one")
+	w.push(w.box("api"))
+	doc := must(canon.ParseObject(must(os.ReadFile(path))))
+	peers := doc["peers"].(canon.Doc)
+	web := peers["web"].(canon.Doc)
+	if doc["later"] != uint64(1) || peers["x"] != uint64(3) || web["more"] != uint64(2) || web["offset"] == nil {
+		t.Errorf("%s", canon.Compact(doc))
+	}
+}
+
+// TestPushTwoProcesses: two pushers of one home post each line once between them.
+func TestPushTwoProcesses(t *testing.T) {
+	w := newWorld(t, "api", "web")
+	w.pin("api", "web")
+	for _, b := range bodies(20) {
+		w.send("api", "web", b)
+	}
+	var results [2]PushResult
+	var all sync.WaitGroup
+	for i := range results {
+		all.Go(func() { results[i] = w.push(w.box("api")) })
+	}
+	all.Wait()
+	if n := len(results[0].Pushed) + len(results[1].Pushed); n != 20 || len(results[0].Skipped)+len(results[1].Skipped) != 0 {
+		t.Errorf("%d pushed, skipped %+v %+v", n, results[0].Skipped, results[1].Skipped)
+	}
+}

@@ -1,0 +1,176 @@
+package mailbox
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"wirefleet.dev/wire/internal/canon"
+	"wirefleet.dev/wire/internal/home"
+)
+
+// held is the bodies in a session's quarantine, in order.
+func (w *world) held(name string) (bodies []string) {
+	w.t.Helper()
+	for _, rec := range w.lines(w.session(name).Quarantine()) {
+		body, _ := rec["event"].(canon.Doc)["body"].(string)
+		bodies = append(bodies, body)
+	}
+	return bodies
+}
+
+// TestRejudge: what waits is judged again when trust changes, once, and goes where it belongs.
+func TestRejudge(t *testing.T) {
+	w := newWorld(t, "api", "web")
+	w.pin("web", "api")
+	web := w.box("web")
+	future := w.sign("api", canon.Doc{"type": "x", "kind": uint64(9999), "body": "unknown kind"})
+	forged := w.sign("api", canon.Doc{"type": "x", "kind": uint64(9999), "body": "forged"})
+	forged["signature"] = future["signature"]
+	wrong := w.event("carol", "wrong signature")
+	wrong["signature"] = future["signature"]
+	w.post("web", future, forged, w.event("carol", "from carol"), wrong, w.event("dave", "from dave"))
+	res := w.pull(web)
+	if len(res.Written) != 0 || len(res.Rejected) != 5 {
+		t.Fatalf("%+v", res)
+	}
+	want := []string{"unknown kind", "from carol", "wrong signature", "from dave"}
+	if got := w.held("web"); !slices.Equal(got, want) {
+		t.Errorf("held %q, want %q", got, want)
+	}
+
+	w.trust("web", "carol", time.Now())
+	for _, b := range []*Box{web, w.box("web")} { // the daemon that saw it come, and one that starts
+		written, err := b.Rejudge(t.Context())
+		if err != nil || b == web && (len(written) != 1 || written[0].From != "carol") || b != web && len(written) != 0 {
+			t.Errorf("%+v, %v", written, err)
+		}
+	}
+	w.wantInbox("web", "carol", "from carol")
+	if got, want := w.held("web"), []string{"unknown kind", "from dave"}; !slices.Equal(got, want) {
+		t.Errorf("held %q, want %q", got, want)
+	}
+	info := must(os.Stat(w.session("web").Quarantine()))
+	if info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v", info.Mode())
+	}
+}
+
+// TestRejudgeCrash: a kill between the inbox line and the quarantine leaves the event in both, once.
+func TestRejudgeCrash(t *testing.T) {
+	w := newWorld(t, "api", "web")
+	web := w.box("web")
+	w.post("web", w.event("api", "one"))
+	w.pull(web)
+	before := must(os.ReadFile(w.session("web").Quarantine()))
+	w.pin("web", "api")
+	if written := must(web.Rejudge(t.Context())); len(written) != 1 {
+		t.Fatalf("%+v", written)
+	}
+	check(os.WriteFile(w.session("web").Quarantine(), before, 0o600))
+	if written := must(w.box("web").Rejudge(t.Context())); len(written) != 0 {
+		t.Errorf("%+v", written)
+	}
+	w.wantInbox("web", "api", "one")
+	if got := w.held("web"); len(got) != 0 {
+		t.Errorf("held %q", got)
+	}
+}
+
+// TestQuarantineOnce: an event that comes again is held once, also by another process.
+func TestQuarantineOnce(t *testing.T) {
+	w := newWorld(t, "web")
+	e := w.event("mallory", "hi")
+	for range 2 {
+		w.slot("web")
+		w.post("web", e)
+		w.pull(w.box("web"))
+	}
+	if got := w.held("web"); !slices.Equal(got, []string{"hi"}) {
+		t.Errorf("%q", got)
+	}
+}
+
+// TestQuarantineBounds: strangers drive each other out, oldest first, but never a sister nor a pinned peer.
+func TestQuarantineBounds(t *testing.T) {
+	w := newWorld(t, "api", "web")
+	future := w.sign("api", canon.Doc{"type": "x", "kind": uint64(9999), "body": "of a sister, not pinned yet"})
+	w.post("web", w.event("api", "sister"), future)
+	w.pull(w.box("web"))
+
+	// One stranger: his own newest stay.
+	var flood []string
+	for i := range 3 * signerEvents {
+		flood = append(flood, string(canon.Compact(w.event("mallory", fmt.Sprint("spam ", i)))))
+	}
+	srv := newSlotServer(t, flood...)
+	check(w.session("web").UpdateRelay(t.Context(), func(r *home.RelayFile) error {
+		r.SetSelf([]home.Endpoint{{RelayURL: srv.URL, SlotID: "aa", Scope: home.Local}})
+		return nil
+	}))
+	web := w.box("web")
+	w.pull(web)
+	got := w.held("web")
+	if len(got) > signerEvents+2 || !slices.Equal(got[:2], []string{"sister", "of a sister, not pinned yet"}) || got[len(got)-1] != fmt.Sprint("spam ", 3*signerEvents-1) {
+		t.Errorf("%d held: %q ...", len(got), got[:3])
+	}
+	for i := 3; i < len(got); i++ {
+		if strings.Compare(got[i-1], got[i]) >= 0 {
+			t.Fatalf("out of order: %q %q", got[i-1], got[i])
+		}
+	}
+
+	// Many strangers, and one who says that he is the sister.
+	for i := range 40 {
+		from := fmt.Sprint("m", i)
+		for j := range 40 {
+			srv.add(string(canon.Compact(w.event(from, fmt.Sprint(i, " ", j)))))
+		}
+	}
+	srv.add(string(canon.Compact(w.signAs("impostor", "api", "I am api"))))
+	w.pull(web)
+	got = w.held("web")
+	if len(got) > heldEvents || !slices.Contains(got, "sister") || !slices.Contains(got, "of a sister, not pinned yet") || !slices.Contains(got, "39 39") || slices.Contains(got, "spam 299") {
+		t.Errorf("%d held", len(got))
+	}
+	for _, rec := range w.lines(w.session("web").Quarantine()) {
+		if body := rec["event"].(canon.Doc)["body"]; (rec["proven"] == true) != strings.HasSuffix(fmt.Sprint(body), "sister") && body != "of a sister, not pinned yet" {
+			t.Errorf("%v: proven %v", body, rec["proven"])
+		}
+	}
+
+	// And size counts as well as number.
+	for i := range 60 {
+		from := fmt.Sprint("big", i)
+		for range 3 {
+			srv.add(string(canon.Compact(w.event(from, strings.Repeat("x", 150<<10)))))
+		}
+	}
+	w.pull(web)
+	if size := fileSize(w.session("web").Quarantine()); size > heldBytes+(1<<20) {
+		t.Errorf("%d bytes", size)
+	}
+	if got := w.held("web"); !slices.Contains(got, "sister") {
+		t.Error("the sister is gone")
+	}
+	w.pin("web", "api")
+	w.pull(web)
+	w.wantInbox("web", "api", "sister")
+}
+
+// TestQuarantineOfForeignLines: what is no line of ours harms nothing.
+func TestQuarantineOfForeignLines(t *testing.T) {
+	w := newWorld(t, "api", "web")
+	check(os.WriteFile(w.session("web").Quarantine(), []byte("no JSON\n{\"event\":5}\n{}\n\n{\"torn"), 0o600))
+	w.post("web", w.event("api", "one"))
+	web := w.box("web")
+	w.pull(web)
+	w.pin("web", "api")
+	if written, err := web.Rejudge(context.WithoutCancel(t.Context())); err != nil || len(written) != 1 {
+		t.Errorf("%+v, %v", written, err)
+	}
+}
