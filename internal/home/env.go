@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"syscall"
 	"unicode/utf8"
 )
@@ -117,13 +118,31 @@ func (e Env) machine(goos string) (Machine, error) {
 		return Machine{}, err
 	}
 	root := filepath.Join(base, "sessions")
-	if parent := filepath.Dir(base); !exists(root) && filepath.Base(parent) == "sessions" {
-		root, base = parent, filepath.Dir(parent)
+	if parent, ok := insideRoot(e.WireHome); ok && !exists(root) {
+		if root, err = e.abs(parent); err != nil {
+			return Machine{}, err
+		}
+		base = filepath.Dir(root)
 	}
 	if root == def {
 		base = ""
 	}
 	return Machine{Root: root, Base: base, Env: e}, nil
+}
+
+// insideRoot says whether a WIRE_HOME names a session: its parent is called "sessions". As in the reference the
+// text decides, so "api" in a directory called sessions names none.
+func insideRoot(wireHome string) (parent string, ok bool) {
+	for {
+		trimmed := strings.TrimSuffix(strings.TrimRight(wireHome, "/"), "/.")
+		if trimmed == wireHome {
+			break
+		}
+		wireHome = trimmed
+	}
+	parent = wireHome[:strings.LastIndexByte(wireHome, '/')+1]
+	name, _ := lastComponent(parent)
+	return parent, name == "sessions"
 }
 
 // RelayState is the state directory of a relay that runs in this environment (relay.md 1.2).

@@ -196,6 +196,17 @@ func TestMachine(t *testing.T) {
 			}
 		}
 	}
+	// It is the text of WIRE_HOME that names a session, not where it leads.
+	for home, want := range map[string]string{
+		"api": "api/sessions", "": "sessions", ".": "sessions", "..": "../sessions",
+		"../sessions/api": "", "../sessions/./api/.": "", "api/../../sessions/none": "", "../sessions/x/..": "sessions",
+	} {
+		dir := filepath.Join(root, "outer/sessions")
+		m := machine(t, Env{WireHome: home, WireHomeSet: true, Home: root, Cwd: dir})
+		if m.Root != filepath.Join(dir, want) {
+			t.Errorf("WIRE_HOME=%q in %s: root %s, want %s", home, dir, m.Root, want)
+		}
+	}
 	// Without WIRE_HOME, from a session or from its project: the same machine.
 	bare, err := Env{Home: root, XDGStateHome: filepath.Join(root, "state"), Cwd: root}.Machine()
 	must(t, err)
@@ -260,7 +271,13 @@ func TestOSEnv(t *testing.T) {
 	if e := OSEnv(); !e.WireHomeSet || e.WireHome != "" || !e.Quiet {
 		t.Errorf("set but empty: %+v", e)
 	}
-	// small-checks.json: "WIRE_HOME not UTF-8: treated as unset"
+	// The reference found no home to use and made none there.
+	checked := slices.ContainsFunc(load[vector](t, "small-checks.json").Steps, func(s step) bool {
+		return s.Do == "WIRE_HOME not UTF-8: treated as unset" && s.Exit == 1
+	})
+	if !checked {
+		t.Error("small-checks.json says otherwise")
+	}
 	t.Setenv("WIRE_HOME", "/x/\xff")
 	if e := OSEnv(); e.WireHomeSet {
 		t.Errorf("not UTF-8: %+v", e)

@@ -25,7 +25,7 @@ var errIrregular = errors.New("no regular file")
 func readRegular(path string) ([]byte, fs.FileInfo, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
-		if errors.Is(err, syscall.ENXIO) { // a socket
+		if errors.Is(err, syscall.ENXIO) || errors.Is(err, syscall.EOPNOTSUPP) { // a socket
 			err = &FileError{path, errIrregular}
 		}
 		return nil, nil, err

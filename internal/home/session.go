@@ -50,24 +50,24 @@ func (s Session) Abs(e Env) (Session, error) {
 }
 
 // Paths that other rooms open, lock or watch.
-func (s Session) ConfigDir() string  { return s.cfg }                               // CFG
-func (s Session) StateDir() string   { return s.st }                                // ST
-func (s Session) InboxDir() string   { return join(s.st, "inbox") }                 //
-func (s Session) OutboxDir() string  { return join(s.st, "outbox") }                //
-func (s Session) DaemonPID() string  { return join(s.st, "daemon.pid") }            // wire-daemon-pid-v1
-func (s Session) DaemonLife() string { return join(s.st, "daemon.lock") }           // life lock, ours
-func (s Session) DaemonLog() string  { return join(s.st, "daemon.log") }            //
-func (s Session) DaemonPoke() string { return join(s.st, "daemon.poke") }           // pipe, ours (design.md 7)
-func (s Session) NotifyPID() string  { return join(s.st, "notify.pid") }            //
-func (s Session) NotifyLife() string { return join(s.st, "notify.lock") }           // life lock, ours
-func (s Session) NotifyLog() string  { return join(s.st, "notify.log") }            // ours
-func (s Session) PullLock() string   { return join(s.st, "pull.lock") }             // ours
-func (s Session) PushLock() string   { return join(s.st, "push.lock") }             // ours
-func (s Session) SentFile() string   { return join(s.st, "outbox-sent.json") }      // ours
-func (s Session) Quarantine() string { return join(s.st, "quarantine.jsonl") }      // ours
-func (s Session) Managed() string    { return join(s.st, "managed.json") }          // ours
-func (s Session) PolicyFile() string { return join(s.cfg, "policy.json") }          //
-func (s Session) Rejections() string { return join(s.st, "pair-rejected.jsonl") }   //
+func (s Session) ConfigDir() string  { return s.cfg } // CFG
+func (s Session) StateDir() string   { return s.st }  // ST
+func (s Session) InboxDir() string   { return join(s.st, "inbox") }
+func (s Session) OutboxDir() string  { return join(s.st, "outbox") }
+func (s Session) DaemonPID() string  { return join(s.st, "daemon.pid") }  // wire-daemon-pid-v1
+func (s Session) DaemonLife() string { return join(s.st, "daemon.lock") } // life lock, ours
+func (s Session) DaemonLog() string  { return join(s.st, "daemon.log") }
+func (s Session) DaemonPoke() string { return join(s.st, "daemon.poke") } // pipe, ours (design.md 7)
+func (s Session) NotifyPID() string  { return join(s.st, "notify.pid") }
+func (s Session) NotifyLife() string { return join(s.st, "notify.lock") }      // life lock, ours
+func (s Session) NotifyLog() string  { return join(s.st, "notify.log") }       // ours
+func (s Session) PullLock() string   { return join(s.st, "pull.lock") }        // ours
+func (s Session) PushLock() string   { return join(s.st, "push.lock") }        // ours
+func (s Session) SentFile() string   { return join(s.st, "outbox-sent.json") } // ours
+func (s Session) Quarantine() string { return join(s.st, "quarantine.jsonl") } // ours
+func (s Session) Managed() string    { return join(s.st, "managed.json") }     // ours
+func (s Session) PolicyFile() string { return join(s.cfg, "policy.json") }
+func (s Session) Rejections() string { return join(s.st, "pair-rejected.jsonl") }
 func (s Session) Invites() string    { return join(s.st, "pending-invites") }       // directory
 func (s Session) Inbound() string    { return join(s.st, "pending-inbound-pairs") } // directory
 func (s Session) Detached() string   { return join(s.st, "pending-pair") }          // directory

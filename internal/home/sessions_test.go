@@ -2,6 +2,7 @@ package home
 
 import (
 	"encoding/json"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -329,6 +330,47 @@ func TestSessionPaths(t *testing.T) {
 		if path, err := s.Outbox(handle); err == nil {
 			t.Errorf("Outbox(%q) is %s", handle, path)
 		}
+	}
+}
+
+// The names that no trace shows: those of the reference (section 3) must not change for it, ours (design.md
+// section 8) not between two of our versions.
+func TestFileNames(t *testing.T) {
+	s := At("/x")
+	for path, want := range map[string]string{
+		s.DaemonLog():       "daemon.log",
+		s.NotifyPID():       "notify.pid",
+		s.ReactorCursor():   "reactor.cursor",
+		s.ReactorEmitted():  "reactor-emitted.log",
+		s.MeshRouteCursor(): "mesh-route-cursor.json",
+		s.Rejections():      "pair-rejected.jsonl",
+		s.DaemonLife():      "daemon.lock",
+		s.NotifyLife():      "notify.lock",
+		s.NotifyLog():       "notify.log",
+		s.PullLock():        "pull.lock",
+		s.PushLock():        "push.lock",
+		s.SentFile():        "outbox-sent.json",
+		s.Quarantine():      "quarantine.jsonl",
+		s.Managed():         "managed.json",
+	} {
+		if path != "/x/state/wire/"+want {
+			t.Errorf("%s, want %s", path, want)
+		}
+	}
+	if s.PolicyFile() != "/x/config/wire/policy.json" {
+		t.Error(s.PolicyFile())
+	}
+}
+
+func TestRelayChanged(t *testing.T) {
+	s := At(root(t))
+	if when := s.RelayChanged(); !when.IsZero() {
+		t.Errorf("no file, changed %v", when)
+	}
+	write(t, s.RelayFile(), "{}")
+	must(t, os.Chtimes(s.RelayFile(), at, at))
+	if when := s.RelayChanged(); !when.Equal(at) {
+		t.Errorf("changed %v, want %v", when, at)
 	}
 }
 
