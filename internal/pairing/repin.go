@@ -43,7 +43,7 @@ func keepOff(rec canon.Doc, oldKeys []any) {
 		entry, _ := k.(canon.Doc)
 		for _, o := range oldKeys {
 			old, _ := o.(canon.Doc)
-			if old["active"] == false && old["key_id"] == entry["key_id"] && old["key"] == entry["key"] {
+			if old["active"] == false && same(old, entry, "key_id") && same(old, entry, "key") {
 				entry["active"] = false
 			}
 		}
@@ -69,13 +69,20 @@ func (s *sister) reroute(old []byte) []byte {
 		}
 		for _, el := range list {
 			doc, _ := el.(canon.Doc)
-			if doc != nil && doc["relay_url"] == oldDoc["relay_url"] && doc["slot_id"] == oldDoc["slot_id"] {
+			if same(doc, oldDoc, "relay_url") && same(doc, oldDoc, "slot_id") {
 				carry(doc, oldDoc, endpointKeys)
 			}
 		}
 	}
 	rec["endpoints"] = list
 	return canon.AppendPretty(nil, rec, recordDepth)
+}
+
+// same says whether both have the same text under a key.
+func same(a, b canon.Doc, key string) bool {
+	x, isText := a[key].(string)
+	y, alsoText := b[key].(string)
+	return isText && alsoText && x == y
 }
 
 // carry copies what is not settled from an old record to the new one.
