@@ -90,15 +90,16 @@ func (g *group[T]) await() {
 		return
 	}
 	late := false
-	g.arrived = sync.NewCond(&g.mu)
+	arrived := sync.NewCond(&g.mu)
+	g.arrived = arrived
 	t := time.AfterFunc(g.pause, func() {
 		g.mu.Lock()
+		defer g.mu.Unlock()
 		late = true
-		g.arrived.Signal()
-		g.mu.Unlock()
+		arrived.Signal()
 	})
 	for !late && len(g.queue) < g.expected {
-		g.arrived.Wait()
+		arrived.Wait()
 	}
 	t.Stop()
 	g.arrived = nil

@@ -32,6 +32,8 @@ type Config struct {
 	Build     string // our own version, for the life lock
 	Owner     string // WIRE_OWNER: the wire.yaml that started it
 	StartedBy string
+
+	keepalive time.Duration // of streams; tests shorten it
 }
 
 // BindError is a failed --local-only check or bind; the state directory exists by then if it was the bind
@@ -67,7 +69,11 @@ func Serve(ctx context.Context, c Config) error {
 	if !c.LocalOnly {
 		return errors.New("the federation relay is not there yet: run it with --local-only")
 	}
-	if err := checkLoopback(ctx, c.Bind); err != nil {
+	addrs, err := bindAddrs(ctx, c.Bind)
+	if err == nil {
+		err = checkLoopback(addrs)
+	}
+	if err != nil {
 		return &BindError{Bind: c.Bind, Err: err}
 	}
 	release, err := takeStateDir(c)
@@ -80,7 +86,7 @@ func Serve(ctx context.Context, c Config) error {
 		return err
 	}
 	defer st.close()
-	l, err := net.Listen("tcp", c.Bind)
+	l, err := listen(ctx, c.Bind, addrs)
 	if err != nil {
 		return &BindError{Bind: c.Bind, Err: err}
 	}
@@ -90,7 +96,10 @@ func Serve(ctx context.Context, c Config) error {
 			return err
 		}
 	}
-	fmt.Fprintf(c.Stderr, "wire relay-server (LOCAL-ONLY) listening on %s (%s); phonebook and well-known endpoints are disabled\n", c.Bind, l.Addr())
+	fmt.Fprintf(c.Stderr, "wire relay-server (LOCAL-ONLY) listening on %s — phonebook + well-known endpoints disabled\n", c.Bind)
+	if l.Addr().String() != c.Bind {
+		fmt.Fprintf(c.Stderr, "address: %s\n", l.Addr())
+	}
 	return newServer(st, c).run(ctx, l)
 }
 
@@ -116,7 +125,9 @@ func (s *server) run(ctx context.Context, l net.Listener) error {
 	background, stopBackground := context.WithCancel(ctx)
 	defer stopBackground()
 	served := make(chan error, 1)
+	var fresh freshConns
 	h := &http.Server{
+		ConnState:         fresh.track,
 		Handler:           s,
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
@@ -125,6 +136,7 @@ func (s *server) run(ctx context.Context, l net.Listener) error {
 		// `OPTIONS *` goes through the route table like everything else.
 		DisableGeneralOptionsHandler: true,
 	}
+	h.RegisterOnShutdown(fresh.hurry)
 	go func() { served <- h.Serve(l) }()
 	done := make(chan struct{})
 	go func() { s.housekeeping(background); close(done) }()

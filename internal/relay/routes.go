@@ -1,9 +1,11 @@
 package relay
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -18,6 +20,7 @@ var quietLog = log.New(io.Discard, "", 0)
 type server struct {
 	store     *store
 	localOnly bool
+	name      string // the host that it was told to bind
 	stderr    io.Writer
 	closing   chan struct{} // closed at shutdown: streams end
 	exact     map[string]*endpoint
@@ -59,8 +62,9 @@ func (s *server) table() []endpoint {
 func newServer(st *store, c Config) *server {
 	s := &server{
 		store: st, localOnly: c.LocalOnly, stderr: c.Stderr, closing: make(chan struct{}),
-		exact: map[string]*endpoint{}, now: time.Now, keepalive: keepaliveEvery,
+		exact: map[string]*endpoint{}, now: time.Now, keepalive: cmp.Or(c.keepalive, keepaliveEvery),
 	}
+	s.name, _, _ = net.SplitHostPort(c.Bind)
 	for _, e := range s.table() {
 		if e.federation && c.LocalOnly {
 			continue
@@ -78,7 +82,7 @@ func newServer(st *store, c Config) *server {
 
 // ServeHTTP routes on the raw path, exactly: no cleaning, no redirects (relay.md 2.1).
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if s.localOnly && !fromHere(r) {
+	if s.localOnly && !s.fromHere(r) {
 		replyText(w, http.StatusForbidden, "this relay serves its own machine only: foreign Host or Origin")
 		return
 	}

@@ -274,14 +274,14 @@ func (s *slot) append(fresh []*posting) error {
 		b = append(append(b, p.event.text...), '\n')
 	}
 	*buf = b[:0]
-	if _, err := f.Write(b); err != nil {
+	if _, err := s.st.disk.write(f, b); err != nil {
 		if back := f.Truncate(s.size); back != nil {
 			return s.st.fail(fmt.Errorf("slot %s: %w, and what was written could not be taken back: %w", s.id, err, back))
 		}
 		return err
 	}
 	start := time.Now()
-	if err := syncData(f); err != nil {
+	if err := s.st.disk.sync(f); err != nil {
 		// After a failed sync nobody knows what is on disk, and the next one may lie.
 		return s.st.fail(fmt.Errorf("slot %s: %w", s.id, err))
 	}
@@ -315,7 +315,7 @@ func (s *slot) open() (*os.File, error) {
 		return s.file, nil
 	}
 	if !s.storable() {
-		return nil, errors.New("the slot id is not 32 lowercase hex digits")
+		return nil, fmt.Errorf("invalid slot_id format: %q", s.id)
 	}
 	if err := s.st.inPlace(); err != nil {
 		return nil, err

@@ -22,6 +22,7 @@ type store struct {
 	dir    string
 	self   fs.FileInfo // of dir: another one at that path is not ours
 	stderr io.Writer
+	disk   disk
 	seed   maphash.Seed
 
 	mu    sync.RWMutex
@@ -41,6 +42,12 @@ type store struct {
 	looked time.Time // when the directory was last seen in its place
 }
 
+// disk is how slot files are written; tests let it fail.
+type disk struct {
+	write func(*os.File, []byte) (int, error)
+	sync  func(*os.File) error // makes content and length durable
+}
+
 func makeStateDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -57,7 +64,7 @@ func makeStateDir(dir string) error {
 // openStore loads a state directory that is ours alone. Events are read when their slot is first used.
 func openStore(dir string, stderr io.Writer) (*store, error) {
 	st := &store{
-		dir: dir, stderr: stderr, seed: maphash.MakeSeed(),
+		dir: dir, stderr: stderr, disk: disk{(*os.File).Write, syncData}, seed: maphash.MakeSeed(),
 		slots: map[string]*slot{}, strays: map[string]*slot{}, failed: make(chan struct{}),
 	}
 	st.allocs.commit = st.writeTokens
