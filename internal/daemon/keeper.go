@@ -109,8 +109,7 @@ func (k *keeper) ready(ctx context.Context) {
 // reference overwrites it when it starts a second one, and would start a third if it named nobody.
 func (k *keeper) record() {
 	path := k.d.Session.DaemonPID()
-	now, err := os.Stat(path)
-	if err == nil && k.file != nil && !k.other && os.SameFile(now, k.file) && now.ModTime().Equal(k.file.ModTime()) {
+	if now, err := os.Stat(path); err == nil && k.file != nil && !k.other && same(now, k.file) {
 		return
 	}
 	there, form := process.ReadRecord(path)
@@ -122,11 +121,22 @@ func (k *keeper) record() {
 		}
 	}
 	want := k.text()
+	var err error
 	if form != process.FormJSON || string(there.Text()) != string(want.Text()) {
-		err := process.WriteRecord(path, want)
+		err = process.WriteRecord(path, want)
 		k.d.say.state("pid record", prefixed("daemon: pid record: ", err))
 	}
-	k.file, _ = os.Stat(path)
+	// A file this young could be written again without looking any different: it is read once more.
+	if k.file, err = os.Stat(path); err != nil || time.Since(k.file.ModTime()) < stampAge {
+		k.file = nil
+	}
+}
+
+// stampAge is coarser than the clock of any file system we meet.
+const stampAge = 100 * time.Millisecond
+
+func same(a, b os.FileInfo) bool {
+	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
 }
 
 // text is the record of this process. A card or relay.json that cannot be read leaves its member null, as

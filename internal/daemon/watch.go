@@ -33,8 +33,11 @@ func (d *daemon) watch(ctx context.Context) error {
 	}
 }
 
+// newWatcher is replaced in tests, which must not use up the user's instances to see a daemon without one.
+var newWatcher = fsnotify.NewWatcher
+
 func (d *daemon) openWatch() (*fsnotify.Watcher, error) {
-	w, err := fsnotify.NewWatcher()
+	w, err := newWatcher()
 	if err != nil {
 		return nil, err
 	}
