@@ -174,14 +174,17 @@ func (r Runner) execute(ctx context.Context, p Plan) []Result {
 			mu.Lock()
 			c, skipped, why := prepare(c, failed, broken)
 			mu.Unlock()
-			if why == nil && ctx.Err() != nil {
-				why = errors.New("interrupted")
+			if why == nil {
+				slots <- struct{}{} // may take long: only then look whether to go on
+				if ctx.Err() != nil {
+					<-slots
+					why = errInterrupted
+				}
 			}
 			if why != nil {
 				end(Result{Change: c, Outcome: Skipped, Err: why})
 				continue
 			}
-			slots <- struct{}{}
 			mu.Lock()
 			r.report(Started{c})
 			mu.Unlock()
@@ -214,13 +217,20 @@ func (r Runner) do(ctx context.Context, c Change) (Outcome, error) {
 	return a.Do(ctx, c)
 }
 
-// judged makes the outcome of a change with an error Failed, so that an actuator cannot contradict itself.
+// judged makes the outcome of a change with an error Failed, so that an actuator cannot contradict itself;
+// one that was called off has not failed.
 func (r Result) judged() Result {
-	if r.Err != nil {
+	switch {
+	case errors.Is(r.Err, context.Canceled):
+		r.Outcome = Skipped
+		r.Err = fmt.Errorf("%w: %w", errInterrupted, r.Err)
+	case r.Err != nil:
 		r.Outcome = Failed
 	}
 	return r
 }
+
+var errInterrupted = errors.New("interrupted")
 
 // prepare settles whether a change can run after what has failed so far; of a mesh it takes out the edges
 // that cannot.

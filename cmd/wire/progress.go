@@ -153,8 +153,11 @@ func (p *progress) summary(s reconcile.Summary) {
 	if p.failed > 0 {
 		parts = append(parts, fmt.Sprintf("%d failed", p.failed))
 	}
-	if p.skipped > 0 {
+	switch {
+	case p.skipped > 0 && p.failed > 0:
 		parts = append(parts, fmt.Sprintf("%d skipped because of that", p.skipped))
+	case p.skipped > 0:
+		parts = append(parts, fmt.Sprintf("%d skipped", p.skipped))
 	}
 	if n := len(s.Remaining.Changes); n > 0 {
 		parts = append(parts, fmt.Sprintf("%d left", n))
