@@ -258,16 +258,20 @@ func cmdGate(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 }
 
-// cmdHold makes the gate hold a request: of those that match REGEX ("METHOD /path") the one after SKIP.
+// cmdHold makes the gate hold a request: of those that match REGEX ("METHOD /path") the one after SKIP;
+// with -answer, the answer to it.
 func cmdHold(ts *testscript.TestScript, neg bool, args []string) {
-	want(ts, neg, args, 1, "hold REGEX [SKIP]")
-	skip := 0
+	want(ts, neg, args, 1, "hold [-answer] REGEX [SKIP]")
+	answer, skip := args[0] == "-answer", 0
+	if answer {
+		args = args[1:]
+	}
 	if len(args) > 1 {
 		var err error
 		skip, err = strconv.Atoi(args[1])
 		ts.Check(err)
 	}
-	ts.Check(on(ts).gateway.hold(args[0], skip, false))
+	ts.Check(on(ts).gateway.hold(args[0], skip, answer))
 }
 
 // cmdHeld waits until the request that hold named is there.

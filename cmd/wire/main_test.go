@@ -10,13 +10,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
 // suite is what all tests of this run share.
 var suite struct {
-	root string // every test lives below it
-	bin  string // holds wire, as `go build` makes it
+	root  string   // every test lives below it
+	bin   string   // holds wire, as `go build` makes it
+	goEnv []string // what the go command needs where HOME is another one
 }
 
 func TestMain(m *testing.M) {
@@ -34,6 +36,9 @@ func run(m *testing.M) (status int) {
 	if err == nil {
 		suite.bin = filepath.Join(suite.root, "bin")
 		err = build(filepath.Join(suite.bin, "wire"))
+	}
+	if err == nil {
+		suite.goEnv, err = goEnv()
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -62,4 +67,19 @@ func build(path string) error {
 		return fmt.Errorf("go build: %w\n%s", err, out)
 	}
 	return nil
+}
+
+// goEnv names the caches of the go command and the clone.
+func goEnv() ([]string, error) {
+	names := []string{"GOCACHE", "GOMODCACHE", "GOPATH", "GOPROXY", "GOSUMDB", "GOTOOLCHAIN"}
+	out, err := exec.Command("go", append([]string{"env"}, names...)...).Output()
+	if err != nil {
+		return nil, fmt.Errorf("go env: %w", err)
+	}
+	repository, err := filepath.Abs(filepath.Join("..", ".."))
+	vars := []string{"REPOSITORY=" + repository, "CGO_ENABLED=0"}
+	for i, value := range strings.Split(strings.TrimSuffix(string(out), "\n"), "\n") {
+		vars = append(vars, names[i]+"="+value)
+	}
+	return vars, err
 }

@@ -38,6 +38,7 @@ func setup(env *testscript.Env) error {
 		return err
 	}
 	env.Vars = append(env.Vars, p.env()...)
+	env.Vars = append(env.Vars, suite.goEnv...)
 	s := &stage{place: p, started: map[string]*exec.Cmd{}}
 	env.Values[stageKey{}] = s
 	env.Defer(func() { s.end(env.T()) })
