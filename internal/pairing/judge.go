@@ -114,12 +114,11 @@ func (s *sister) viewRoute(raw []byte, there bool) routeView {
 	if flat != (home.Endpoint{}) {
 		all = append([]home.Endpoint{flat}, list...)
 	}
+	v.far = farthest(all)
+	v.near = v.far == ""
 	v.hers = len(all) > 0
 	var missing, wrong bool // tokens
 	for _, e := range all {
-		if e.RelayURL != "" && !loopback(e.RelayURL) {
-			v.near, v.far = false, e.RelayURL
-		}
 		if foreign(e) {
 			continue
 		}
@@ -241,6 +240,16 @@ func slots(flat home.Endpoint, list []home.Endpoint) string {
 		names[i] = e.RelayURL + " slot " + e.SlotID[:min(8, len(e.SlotID))]
 	}
 	return strings.Join(names, ", ")
+}
+
+// farthest is a relay among the endpoints that is not on this machine, "" if there is none.
+func farthest(endpoints []home.Endpoint) string {
+	for _, e := range endpoints {
+		if e.RelayURL != "" && !loopback(e.RelayURL) {
+			return e.RelayURL
+		}
+	}
+	return ""
 }
 
 // loopback says whether a relay URL can only mean this machine.

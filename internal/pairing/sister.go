@@ -48,11 +48,7 @@ func newSister(card canon.Doc, info identity.CardInfo) (*sister, error) {
 // setEndpoints renders the route. Slots that nobody could post to make none.
 func (s *sister) setEndpoints(endpoints []home.Endpoint) {
 	s.endpoints = endpoints
-	for _, e := range endpoints {
-		if !loopback(e.RelayURL) {
-			s.far = e.RelayURL
-		}
-	}
+	s.far = farthest(endpoints)
 	if usable(endpoints) {
 		s.route = canon.AppendPretty(nil, home.PeerRecord(endpoints), recordDepth)
 	}

@@ -105,11 +105,21 @@ func (u *unpin) look(i int) {
 				is := pinnedDID(raw) == r.DID
 				u.found[k] = found{trust: is, route: is && routed}
 			case routed:
-				u.found[k].route = (&sister{}).viewRoute(route, true).near
+				u.found[k].route = staysHere(route)
 			}
 		}
 		return nil
 	}())
+}
+
+// staysHere says whether a peer record leads nowhere but to this machine.
+func staysHere(raw []byte) bool {
+	rec, err := canon.ParseObject(raw)
+	if err != nil {
+		return true
+	}
+	flat, list := readPeer(rec)
+	return farthest(append(list, flat)) == ""
 }
 
 // pinnedDID is the DID that a trust record pins; "" for the own record, which is no pin.
