@@ -3,7 +3,7 @@ package spec
 import (
 	"bytes"
 
-	"go.yaml.in/yaml/v3"
+	"gopkg.in/yaml.v3"
 )
 
 // Encode is f as the text of a wire.yaml, without what the defaults say anyway. Load reads it as f again.

@@ -13,7 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-	"go.yaml.in/yaml/v3"
+	"gopkg.in/yaml.v3"
 	"pgregory.net/rapid"
 
 	"wirefleet.dev/wire/internal/home"

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"go.yaml.in/yaml/v3"
+	"gopkg.in/yaml.v3"
 )
 
 // maxSize is far beyond any wire.yaml (410 sessions take 30 kB) and small enough to parse at once.
