@@ -82,9 +82,17 @@ func (ob Observer) Observe(ctx context.Context) (Observed, error) {
 	if err != nil {
 		return o, err
 	}
-	_ = up.Wait() // both keep theirs too
+	_ = up.Wait() // these keep theirs, too
+	var serving errgroup.Group
+	serving.SetLimit(ob.workers())
 	for i, s := range sessions {
-		states[i].Daemon = census.ServingOf(s, table, tableErr)
+		serving.Go(func() error {
+			states[i].Daemon = census.ServingOf(s, table, tableErr)
+			return nil
+		})
+	}
+	_ = serving.Wait()
+	for i, s := range sessions {
 		o.Sessions[s.Name] = states[i]
 	}
 	ob.slots(probes, &o, survey)
@@ -187,15 +195,9 @@ func identityOf(s home.Session) (HomeFact, string, string) {
 	case !info.Public.Equal(key.Public()):
 		return HomeBroken, string(info.DID), "private.key and agent-card.json do not belong together"
 	}
-	trust, err := s.ReadTrust()
-	if err != nil {
-		return HomeBroken, string(info.DID), err.Error()
-	}
-	if len(trust.Keys("agents")) == 0 {
+	// What the two big files hold is pairing.Look's to read, once.
+	if !s.HasTrust() {
 		return HomePartial, string(info.DID), "trust.json is missing or empty"
-	}
-	if _, err := s.ReadRelay(); err != nil {
-		return HomeBroken, string(info.DID), err.Error()
 	}
 	return HomeWhole, string(info.DID), ""
 }

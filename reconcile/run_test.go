@@ -190,8 +190,10 @@ func TestEventsComeInOrder(t *testing.T) {
 	}
 	want := []Event{
 		Planned{Round: 1, Plan: Plan{Changes: []Change{create("a"), slotFor("a")}}},
-		Started{create("a")}, Ended{Result{Change: create("a"), Outcome: Done}},
-		Started{slotFor("a")}, Ended{Result{Change: slotFor("a"), Outcome: Done}},
+		Started{create("a")},
+		Ended{Result{Change: create("a"), Outcome: Done}},
+		Started{slotFor("a")},
+		Ended{Result{Change: slotFor("a"), Outcome: Done}},
 	}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(Result{}, "Took")); diff != "" {
 		t.Error(diff)

@@ -3,6 +3,7 @@ package census
 import (
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"wirefleet.dev/wire/internal/home"
@@ -42,7 +43,7 @@ func ServingOf(s home.Session, table []process.Info, tableErr error) Serving {
 		d.Unknown = fmt.Sprintf("%s is held, but what it says (pid %d) does not agree with the kernel", s.DaemonLife(), life.PID)
 		return d
 	case held:
-		d.Ours = ours(life)
+		d.Ours = ours(life, table)
 	}
 	if tableErr != nil {
 		if d.Ours == nil {
@@ -96,16 +97,22 @@ func starting(i process.Info) bool {
 	return err == nil && i.Exe == path
 }
 
-func ours(l process.Life) *Daemon {
+func ours(l process.Life, table []process.Info) *Daemon {
 	d := &Daemon{PID: l.PID, StartTicks: l.StartTicks, Interval: l.Interval, Build: l.Build, Exe: l.Exe}
-	if i, ok := process.Lookup(l.PID); ok {
-		d.Started, d.Stopped = i.StartedAt, i.State == 'T'
+	i := slices.IndexFunc(table, func(i process.Info) bool { return i.PID == l.PID })
+	if i >= 0 {
+		d.Started, d.Stopped = table[i].StartedAt, table[i].State == 'T'
+	} else if info, ok := process.Lookup(l.PID); ok {
+		d.Started, d.Stopped = info.StartedAt, info.State == 'T'
 	}
-	if self, err := process.Self(); err == nil {
+	if self, err := self(); err == nil {
 		d.SameExe = self.ExeDev == l.ExeDev && self.ExeIno == l.ExeIno
 	}
 	return d
 }
+
+// self is this process; what it runs does not change.
+var self = sync.OnceValues(process.Self)
 
 // whyNone says in words why nobody serves a session, from its pid record.
 func whyNone(s home.Session) string {
