@@ -1,0 +1,15 @@
+//go:build linux
+
+package main_test
+
+import "slices"
+
+var conventionsScript = script{steps: map[string]step{
+	"help":         {row: "help-in-groups", ours: func(r *record) { r.Lines = without(r.Lines, "Commands:") }},
+	"session-help": {needs: []string{"session new", "session pair-all-local", "session destroy"}},
+}}
+
+// without is a list without one of its entries.
+func without(list []string, entry string) []string {
+	return slices.DeleteFunc(slices.Clone(list), func(s string) bool { return s == entry })
+}

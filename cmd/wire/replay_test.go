@@ -1,0 +1,449 @@
+//go:build linux
+
+package main_test
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"sort"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+)
+
+// TestReplay runs every record of testdata/cli, which the reference left, on our binary and our relay, and
+// compares what comes of it. What differs on purpose is named, record by record, with the row of
+// docs/differences.md that gives the reason; any other difference fails.
+//
+// A file's records follow each other on one state; they are all run, whichever of them -run selects.
+func TestReplay(t *testing.T) {
+	rows, err := differencesTable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	names, err := vectorNames()
+	if err != nil {
+		t.Fatal(err)
+	}
+	verbs := newVerbs()
+	count := &tally{}
+	t.Cleanup(func() { t.Log(count) })
+	for _, name := range names {
+		s, ok := replayScripts[name]
+		if !ok {
+			t.Run(name, func(t *testing.T) { t.Skip("nothing says yet what was prepared by hand between its records") })
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			replayFile(t, name, s, &replay{world: newWorld(t), verbs: verbs, rows: rows, count: count})
+		})
+	}
+}
+
+// script is what a file's records leave to prose, or unsaid: what was prepared by hand.
+type script struct {
+	start func(*world) error // before the first record
+	steps map[string]step    // by the name of a record
+}
+
+// step is what belongs to one record.
+type step struct {
+	before func(*world) error                    // what was prepared by hand just before
+	edit   func(*record)                         // puts in what the record only describes, such as a long input
+	run    func(*world, *record) (result, error) // instead of running argv to its end
+	check  func(*world, *record) error           // instead of comparing a result: an observation
+	after  func(*world) error                    // what was done by hand afterwards
+
+	row   string        // of docs/differences.md: we differ here
+	ours  func(*record) // turns the record into what we do
+	skip  string        // not replayed, and why
+	needs []string      // commands that the record speaks of beside its own
+}
+
+// replayScripts are those of the files, each in a Go file of its own.
+var replayScripts = map[string]script{
+	"conventions": conventionsScript,
+}
+
+type replay struct {
+	*world
+	verbs *verbs
+	rows  map[string]bool
+	count *tally
+
+	// unmade are the directories below $ROOT whose state is not that of the record, with the reason: a
+	// record that would have made it was skipped.
+	unmade map[string]string
+}
+
+func replayFile(t *testing.T, name string, s script, p *replay) {
+	records, err := vectorFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.start != nil {
+		if err := s.start(p.world); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.unmade = map[string]string{}
+	known := map[string]bool{}
+	for _, r := range records {
+		known[r.Name] = true
+		o := p.play(r, s.steps[r.Name])
+		p.count.add(name, r, o)
+		t.Run(r.Name, func(t *testing.T) {
+			switch {
+			case o.skipped != "":
+				t.Skip(o.skipped)
+			case o.row != "":
+				t.Log("differs: " + o.row)
+			}
+			for _, d := range o.wrong {
+				t.Error(d)
+			}
+		})
+	}
+	for step := range s.steps {
+		if !known[step] {
+			t.Errorf("%s.json has no record %q", name, step)
+		}
+	}
+}
+
+// outcome is what became of one record: skipped, or compared.
+type outcome struct {
+	skipped string
+	row     string
+	wrong   []string
+}
+
+func (p *replay) play(r *record, s step) (o outcome) {
+	if o.skipped = p.skips(r, s); o.skipped != "" {
+		p.spoil(r, o.skipped)
+		return o
+	}
+	if s.row != "" && !p.rows[s.row] {
+		o.wrong = []string{"docs/differences.md has no row " + s.row}
+	}
+	o.row = s.row
+	if s.edit != nil {
+		s.edit(r)
+	}
+	wrong, err := p.compared(r, s)
+	if err != nil {
+		wrong = append(wrong, err.Error())
+	}
+	o.wrong = append(o.wrong, wrong...)
+	return o
+}
+
+func (p *replay) compared(r *record, s step) (wrong []string, err error) {
+	if s.before != nil {
+		if err := s.before(p.world); err != nil {
+			return nil, fmt.Errorf("preparing: %w", err)
+		}
+	}
+	diff := func() []string { return nil }
+	switch {
+	case s.check != nil:
+		if s.ours != nil {
+			s.ours(r)
+		}
+		err = s.check(p.world, r)
+	case r.Argv == nil && r.File != "":
+		diff = func() []string { return p.diffFile(r) }
+	case r.Argv == nil:
+		return nil, errors.New("no code for this observation")
+	default:
+		run := (*world).run
+		if s.run != nil {
+			run = s.run
+		}
+		var got result
+		if got, err = run(p.world, r); err == nil {
+			diff = func() []string { return p.diff(r, got) }
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if s.ours != nil && s.check == nil {
+		kept := [2]map[string]string{maps.Clone(p.theirs), maps.Clone(p.ours)}
+		if len(diff()) == 0 {
+			wrong = append(wrong, "no difference, though it is listed as "+s.row)
+		}
+		p.theirs, p.ours = kept[0], kept[1]
+		s.ours(r)
+	}
+	wrong = append(wrong, diff()...)
+	if s.after != nil {
+		err = s.after(p.world)
+	}
+	return wrong, err
+}
+
+// skips says why a record cannot be replayed: by decision, or because a verb is not there yet, its own or
+// that of a record whose work it needs.
+func (p *replay) skips(r *record, s step) string {
+	if s.skip != "" {
+		return s.skip
+	}
+	if verb := later(r); verb != "" {
+		return "later command: " + verb
+	}
+	if verb := p.verbs.missing(r.Argv); verb != "" {
+		return "pending: " + verb
+	}
+	for _, n := range s.needs {
+		if verb := p.verbs.missing(append([]string{"wire"}, strings.Fields(n)...)); verb != "" {
+			return "pending: " + verb
+		}
+	}
+	if p.noFederation && mentions(r, "127.0.0.1:"+federationRelay) {
+		return "pending: relay-server"
+	}
+	home := strings.TrimPrefix(r.wireHome(), "$ROOT/")
+	if r.File != "" {
+		home = r.File
+	}
+	top, _, _ := strings.Cut(home, "/")
+	return p.unmade[top]
+}
+
+// spoil remembers what a skipped record would have made.
+func (p *replay) spoil(r *record, why string) {
+	for _, line := range r.Changed {
+		top, _, _ := strings.Cut(line[strings.LastIndexByte(line, ' ')+1:], "/")
+		if p.unmade[top] == "" {
+			p.unmade[top] = why
+		}
+	}
+}
+
+func mentions(r *record, text string) bool {
+	has := func(s string) bool { return strings.Contains(s, text) }
+	return slices.ContainsFunc(r.Argv, has)
+}
+
+// laterCommands parse their arguments and say that they are not there yet. Their own work is not replayed.
+var laterCommands = map[string]bool{
+	"pair": true, "pair-host": true, "pair-join": true, "join": true, "pair-confirm": true, "pair-cancel": true,
+	"pair-watch": true, "pair-abandon": true, "invite": true, "accept": true, "mcp": true, "setup": true,
+}
+
+func later(r *record) string {
+	usage := r.Exit != nil && *r.Exit == 2
+	uninitialized := slices.ContainsFunc(r.Stderr, func(s string) bool { return strings.Contains(s, "not initialized") })
+	if len(r.Argv) > 1 && laterCommands[r.Argv[1]] && !usage && !uninitialized {
+		return r.Argv[1]
+	}
+	return ""
+}
+
+// verbs are the commands that the binary has, as its help names them.
+type verbs struct {
+	mu    sync.Mutex
+	below map[string][]string // by command line: its subcommands
+}
+
+func newVerbs() *verbs { return &verbs{below: map[string][]string{}} }
+
+// referenceVerbs are the reference's commands; "mesh role" has some below it.
+var referenceVerbs = map[string]string{
+	"": `init whoami peers send tail monitor verify push pull daemon notify relay-server bind-relay rotate-slot
+		add-peer-slot pin forget-peer add pair-accept pair-reject pair-list-inbound pair-list claim whois profile
+		responder mesh session reactor up doctor upgrade service diag status
+		pair pair-host pair-join join pair-confirm pair-cancel pair-watch pair-abandon invite accept mcp setup`,
+	"session":   "new list list-local pair-all-local mesh-status env current destroy",
+	"mesh":      "status role broadcast route",
+	"mesh role": "set get list clear",
+	"profile":   "set get clear",
+	"responder": "set get",
+	"service":   "install uninstall status",
+	"diag":      "tail enable disable status",
+}
+
+// missing names the reference's command in argv that we do not have yet.
+func (v *verbs) missing(argv []string) string {
+	if len(argv) < 2 {
+		return ""
+	}
+	path, rest := "", argv[1:]
+	if rest[0] == "help" {
+		rest = rest[1:]
+	}
+	for _, word := range rest {
+		if strings.HasPrefix(word, "-") {
+			continue
+		}
+		if !slices.Contains(strings.Fields(referenceVerbs[path]), word) {
+			return ""
+		}
+		below := v.subcommands(path)
+		path = strings.TrimSpace(path + " " + word)
+		if !slices.Contains(below, word) {
+			return path
+		}
+		if path == "status" && !v.helpSays("status", "--peer") { // that of a wire.yaml only
+			return path
+		}
+	}
+	return ""
+}
+
+func (v *verbs) subcommands(path string) []string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	list, ok := v.below[path]
+	if !ok {
+		list = commandsIn(help(path))
+		v.below[path] = list
+	}
+	return list
+}
+
+func (v *verbs) helpSays(path, text string) bool { return strings.Contains(help(path), text) }
+
+func help(path string) string {
+	cmd := exec.Command(filepath.Join(suite.bin, "wire"), append(strings.Fields(path), "--help")...)
+	cmd.Env = []string{"HOME=" + suite.root}
+	out, err := cmd.Output()
+	if err != nil {
+		return ""
+	}
+	return string(out)
+}
+
+var commandRow = regexp.MustCompile(`(?m)^  ([a-z][a-z-]*)(?:, ([a-z-]+))?\s`)
+
+func commandsIn(help string) []string {
+	help, _, _ = strings.Cut(help, "\nOptions:\n")
+	var list []string
+	for _, m := range commandRow.FindAllStringSubmatch(help, -1) {
+		list = append(list, m[1:]...)
+	}
+	return list
+}
+
+// tally counts what became of the records.
+type tally struct {
+	mu             sync.Mutex
+	replayed       int
+	equal          int
+	failed         int
+	byRow, skipped map[string]int
+	perFile        map[string]*[4]int // replayed, equal, by row, skipped
+}
+
+func (c *tally) add(file string, r *record, o outcome) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.byRow == nil {
+		c.byRow, c.skipped, c.perFile = map[string]int{}, map[string]int{}, map[string]*[4]int{}
+	}
+	f := c.perFile[file]
+	if f == nil {
+		f = &[4]int{}
+		c.perFile[file] = f
+	}
+	if o.skipped != "" {
+		c.skipped[o.skipped]++
+		f[3]++
+		return
+	}
+	c.replayed++
+	f[0]++
+	switch {
+	case len(o.wrong) > 0:
+		c.failed++
+	case o.row != "":
+		c.byRow[o.row]++
+		f[2]++
+	default:
+		c.equal++
+		f[1]++
+	}
+}
+
+func (c *tally) String() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var b strings.Builder
+	sum := func(m map[string]int) (n int) {
+		for _, k := range m {
+			n += k
+		}
+		return n
+	}
+	fmt.Fprintf(&b, "%d records replayed: %d equal, %d differ by a row of docs/differences.md, %d wrong; %d skipped\n",
+		c.replayed, c.equal, sum(c.byRow), c.failed, sum(c.skipped))
+	list := func(title string, m map[string]int) {
+		keys := make([]string, 0, len(m))
+		for k := range m {
+			keys = append(keys, k)
+		}
+		sort.Strings(keys)
+		for _, k := range keys {
+			fmt.Fprintf(&b, "%s %4d  %s\n", title, m[k], k)
+		}
+	}
+	list("differ ", c.byRow)
+	list("skipped", c.skipped)
+	files := make([]string, 0, len(c.perFile))
+	for f := range c.perFile {
+		files = append(files, f)
+	}
+	sort.Strings(files)
+	for _, f := range files {
+		n := c.perFile[f]
+		fmt.Fprintf(&b, "%-28s %3d replayed, %3d equal, %3d by row, %3d skipped\n", f, n[0], n[1], n[2], n[3])
+	}
+	return b.String()
+}
+
+// differencesTable reads the ids of docs/differences.md.
+func differencesTable() (map[string]bool, error) {
+	data, err := os.ReadFile(filepath.Join("..", "..", "docs", "differences.md"))
+	if err != nil {
+		return nil, err
+	}
+	rows := map[string]bool{}
+	for line := range strings.Lines(string(data)) {
+		cells := strings.Split(line, "|")
+		if len(cells) < 8 {
+			continue
+		}
+		id := strings.Trim(strings.TrimSpace(cells[1]), "`")
+		if id == "id" || strings.Trim(id, "-") == "" {
+			continue
+		}
+		if rows[id] {
+			return nil, fmt.Errorf("docs/differences.md: two rows %s", id)
+		}
+		rows[id] = true
+	}
+	return rows, nil
+}
+
+// interrupted starts the record's command, waits until it has printed what the record says, and ends it as the
+// recorder did.
+func interrupted(w *world, r *record) (result, error) {
+	p, err := w.start(r)
+	if err != nil {
+		return result{}, err
+	}
+	if err := p.prints(max(len(r.JSONLines), len(r.Lines))); err != nil {
+		_, _ = p.end(syscall.SIGKILL)
+		return result{}, err
+	}
+	return p.end(syscall.SIGTERM)
+}
