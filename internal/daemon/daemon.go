@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/oklog/run"
@@ -89,6 +90,8 @@ type daemon struct {
 	first      chan struct{} // push and pull have each run once
 	seen       routesSeen
 	refused    streamsWaiting
+	waiting    atomic.Bool // the last push left something behind
+	watching   atomic.Bool // a file watch would tell of new mail
 	lock       os.FileInfo // the life lock that we hold
 }
 

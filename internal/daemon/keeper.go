@@ -69,17 +69,21 @@ func (d *daemon) present() bool {
 	return err == nil && os.SameFile(now, d.lock)
 }
 
+// keep is the clock of the daemon: one timer for all of it, since each wake-up of an idle process costs more
+// than what it does then.
 func (k *keeper) keep(ctx context.Context) error {
 	k.ready(ctx)
 	tick := time.NewTicker(k.d.Interval)
 	defer tick.Stop()
-	for {
+	for n := 1; ; {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-k.d.check:
 			k.file = nil // the record itself may be due for a change
 		case <-tick.C:
+			k.d.round(n)
+			n++
 		}
 		if !k.d.present() {
 			return fmt.Errorf("%s was removed", k.d.Session.Dir)
@@ -162,26 +166,11 @@ func (k *keeper) text() process.Record {
 // thrift gives memory back to the system half a second after something was done: an idle daemon is one of
 // many.
 type thrift struct {
-	mu     sync.Mutex
-	timer  *time.Timer
-	rounds int
+	mu    sync.Mutex
+	timer *time.Timer
 }
 
-const (
-	afterBurst = 500 * time.Millisecond
-	idleRounds = 64 // what so many rounds without mail allocate is worth collecting
-)
-
-// spent is told of each round, and whether it moved anything.
-func (t *thrift) spent(busy bool) {
-	t.mu.Lock()
-	t.rounds++
-	due := busy || t.rounds%idleRounds == 0
-	t.mu.Unlock()
-	if due {
-		t.soon()
-	}
-}
+const afterBurst = 500 * time.Millisecond
 
 func (t *thrift) soon() {
 	t.mu.Lock()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"time"
 
 	"wirefleet.dev/wire/internal/mailbox"
 )
@@ -21,14 +20,12 @@ func (w wake) up() {
 	}
 }
 
-// loop runs work now, and then whenever one of the bells rings or the interval is over. Each loop waits on
-// its own work only: a peer that takes long to answer holds up no pull.
-func (d *daemon) loop(ctx context.Context, first int, bells [2]wake, work func(context.Context) (busy bool)) error {
-	tick := time.NewTicker(d.Interval)
-	defer tick.Stop()
+// loop runs work now, and then whenever one of the bells rings. Each loop waits on its own work only: a peer
+// that takes long to answer holds up no pull.
+func (d *daemon) loop(ctx context.Context, first int, bells [2]wake, work func(context.Context)) error {
 	for {
 		if d.present() {
-			d.rest.spent(work(ctx))
+			work(ctx)
 		}
 		for ; first > 0; first-- {
 			d.first <- struct{}{}
@@ -38,24 +35,33 @@ func (d *daemon) loop(ctx context.Context, first int, bells [2]wake, work func(c
 			return nil
 		case <-bells[0]:
 		case <-bells[1]:
-		case <-tick.C:
 		}
 	}
 }
 
+// round is the end of the interval. It is the safety net: a push is left out while a watch stands guard and
+// nothing is waiting, but for every restRounds-th time.
+func (d *daemon) round(n int) {
+	d.pull.up()
+	if d.waiting.Load() || !d.watching.Load() || n%restRounds == 0 {
+		d.push.up()
+	}
+	if n%restRounds == 0 {
+		d.rest.soon() // what so many rounds without mail allocate is worth collecting
+	}
+}
+
+const restRounds = 12
+
 func (d *daemon) pushes(ctx context.Context) error {
-	return d.loop(ctx, 1, [2]wake{d.push, nil}, func(ctx context.Context) bool {
-		c := cycle{pushed: d.doPush(ctx)}
-		_ = d.report(c) // a log that cannot be written is no reason to end
-		return c.busy()
+	return d.loop(ctx, 1, [2]wake{d.push, nil}, func(ctx context.Context) {
+		_ = d.report(cycle{pushed: d.doPush(ctx)}) // a log that cannot be written is no reason to end
 	})
 }
 
 func (d *daemon) pulls(ctx context.Context) error {
-	return d.loop(ctx, 1, [2]wake{d.pull, nil}, func(ctx context.Context) bool {
-		c := cycle{pulled: d.doPull(ctx)}
-		_ = d.report(c)
-		return c.busy()
+	return d.loop(ctx, 1, [2]wake{d.pull, nil}, func(ctx context.Context) {
+		_ = d.report(cycle{pulled: d.doPull(ctx)})
 	})
 }
 
@@ -64,7 +70,7 @@ func (d *daemon) pulls(ctx context.Context) error {
 func (d *daemon) cycles(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	err := d.loop(ctx, 2, [2]wake{d.push, d.pull}, func(ctx context.Context) bool {
+	err := d.loop(ctx, 2, [2]wake{d.push, d.pull}, func(ctx context.Context) {
 		var c cycle
 		var both sync.WaitGroup
 		both.Go(func() { c.pushed = d.doPush(ctx) })
@@ -73,7 +79,6 @@ func (d *daemon) cycles(ctx context.Context) error {
 		if err := d.report(c); err != nil {
 			cancel(err)
 		}
-		return c.busy()
 	})
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
 		return cause
@@ -85,11 +90,6 @@ func (d *daemon) cycles(ctx context.Context) error {
 type cycle struct {
 	pushed *pushed
 	pulled *pulled
-}
-
-// busy says whether it moved anything.
-func (c cycle) busy() bool {
-	return c.pushed != nil && len(c.pushed.Pushed) > 0 || c.pulled != nil && c.pulled.TotalSeen > 0
 }
 
 type pushed struct {
@@ -109,6 +109,10 @@ func (d *daemon) doPush(ctx context.Context) *pushed {
 	if errors.As(err, new(mailbox.ErrNoPeers)) || ctx.Err() != nil {
 		err = nil
 	}
+	d.waiting.Store(err != nil || len(res.Skipped) > 0)
+	if len(res.Pushed) > 0 {
+		d.rest.soon()
+	}
 	return &pushed{res, err}
 }
 
@@ -122,6 +126,9 @@ func (d *daemon) doPull(ctx context.Context) *pulled {
 		p.err, p.Failed = nil, nil
 	case err == nil && len(res.Failed) == 0:
 		d.refused.nudge()
+	}
+	if res.TotalSeen > 0 {
+		d.rest.soon()
 	}
 	if d.JSON {
 		if relay, err := d.Session.ReadRelay(); err == nil {

@@ -53,6 +53,8 @@ func (d *daemon) openWatch() (*fsnotify.Watcher, error) {
 // watched serves a watch until ctx ends (nil) or the watch is lost. Directories are watched, not files: a
 // rename loses a file.
 func (d *daemon) watched(ctx context.Context, w *fsnotify.Watcher) error {
+	d.watching.Store(true)
+	defer d.watching.Store(false)
 	d.compare() // what changed before the watch stood
 	d.push.up()
 	outbox, config := d.Session.OutboxDir(), d.Session.ConfigDir()
