@@ -52,6 +52,7 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"hashtree":   cmdHashTree,
 	"scrub":      cmdScrub,
 	"kill9":      cmdKill9,
+	"freeze":     cmdFreeze,
 	"procs":      cmdProcs,
 	"standin":    cmdStandIn,
 	"alive":      cmdAlive,
@@ -122,18 +123,34 @@ func cmdAs(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 }
 
-// cmdWaitGrep waits until a file has a match. It may not be there yet.
+// cmdWaitGrep waits until a file, or one of those in a directory, has a match. It may not be there yet.
 func cmdWaitGrep(ts *testscript.TestScript, neg bool, args []string) {
 	want(ts, neg, args, 2, "waitgrep REGEX FILE")
 	re, err := regexp.Compile("(?m)" + args[0])
 	ts.Check(err)
 	ts.Check(until(func() error {
-		data, err := os.ReadFile(ts.MkAbs(args[1]))
+		data, err := readAll(ts.MkAbs(args[1]))
 		if err == nil && !re.Match(data) {
 			err = fmt.Errorf("%s: no match for %s in:\n%s", args[1], re, data)
 		}
 		return err
 	}))
+}
+
+func readAll(path string) ([]byte, error) {
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return os.ReadFile(path)
+	}
+	var all []byte
+	for _, e := range entries {
+		data, err := os.ReadFile(filepath.Join(path, e.Name()))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, data...)
+	}
+	return all, nil
 }
 
 // cmdKill9 kills the daemon of a session, or the relay, without warning. The pid is then in $PID.
@@ -145,6 +162,14 @@ func cmdKill9(ts *testscript.TestScript, neg bool, args []string) {
 		life = relay.LifeLock(s.relayState())
 	}
 	pid, err := kill9(life)
+	ts.Check(err)
+	ts.Setenv("PID", strconv.Itoa(pid))
+}
+
+// cmdFreeze stops the daemon of a session where it is (SIGSTOP). The pid is then in $PID.
+func cmdFreeze(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 1, "freeze SESSION")
+	pid, err := freeze(on(ts).session(args[0]).DaemonLife())
 	ts.Check(err)
 	ts.Setenv("PID", strconv.Itoa(pid))
 }
@@ -291,8 +316,9 @@ func cmdInbox(ts *testscript.TestScript, neg bool, args []string) {
 	want(ts, neg, args, 2, "inbox SESSION PEER")
 	events, err := on(ts).inbox(args[0], args[1])
 	ts.Check(err)
+	out := ts.Stdout() // also if there is nothing: what the last command printed goes
 	for _, e := range events {
-		fmt.Fprintln(ts.Stdout(), e.Body)
+		fmt.Fprintln(out, e.Body)
 	}
 }
 

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"syscall"
 
-	"wirefleet.dev/wire/internal/home"
 	"wirefleet.dev/wire/internal/process"
 )
 
@@ -45,47 +45,40 @@ func end(ctx context.Context, pid int, startTicks uint64) error {
 // kill9 is SIGKILL to the proven holder of a life lock: what no process can prepare for. It returns the pid
 // when the process is gone.
 func kill9(life string) (pid int, err error) {
-	l, held, proven, err := process.ReadLife(life)
-	switch {
-	case err != nil:
-		return 0, err
-	case !held || !proven:
-		return 0, fmt.Errorf("%s: held %v, proven %v", life, held, proven)
+	return sendTo(life, syscall.SIGKILL, func(l process.Life) error {
+		if process.Alive(l.PID, l.StartTicks) {
+			return errors.New("still alive")
+		}
+		return nil
+	})
+}
+
+// freeze is SIGSTOP to it.
+func freeze(life string) (pid int, err error) {
+	return sendTo(life, syscall.SIGSTOP, func(l process.Life) error {
+		if i, ok := process.Lookup(l.PID); !ok || !i.Stopped() {
+			return errors.New("not stopped")
+		}
+		return nil
+	})
+}
+
+// sendTo sends sig to the holder of a life lock, by a handle taken before the proof, and waits for what it
+// does.
+func sendTo(life string, sig syscall.Signal, done func(process.Life) error) (pid int, err error) {
+	l, held, _, err := process.ReadLife(life)
+	if err != nil || !held {
+		return 0, fmt.Errorf("%s: held %v: %w", life, held, err)
 	}
-	p, err := process.Open(l.PID, l.StartTicks)
+	p, err := os.FindProcess(l.PID) // holds a pidfd on Linux
 	if err != nil {
 		return 0, err
 	}
-	defer p.Close()
-	sure, err := os.FindProcess(l.PID) // holds a pidfd on Linux
-	if err != nil {
+	if !l.Proven() {
+		return 0, fmt.Errorf("%s: pid %d is not its holder", life, l.PID)
+	}
+	if err := p.Signal(sig); err != nil {
 		return 0, err
 	}
-	if !process.Alive(l.PID, l.StartTicks) {
-		return 0, process.ErrGone
-	}
-	if err := sure.Kill(); err != nil {
-		return 0, err
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	return l.PID, p.Wait(ctx)
-}
-
-// startOf is when a process started, as process.Open wants it.
-func startOf(pid int) (uint64, error) {
-	i, ok := process.Lookup(pid)
-	if !ok {
-		return 0, fmt.Errorf("pid %d: %w", pid, process.ErrGone)
-	}
-	return i.StartTicks, nil
-}
-
-// daemonPID is the proven daemon of a session, 0 if there is none.
-func daemonPID(s home.Session) (int, error) {
-	l, held, proven, err := process.ReadLife(s.DaemonLife())
-	if err != nil || !held || !proven {
-		return 0, err
-	}
-	return l.PID, nil
+	return l.PID, until(func() error { return done(l) })
 }

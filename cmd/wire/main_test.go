@@ -77,7 +77,7 @@ func goEnv() ([]string, error) {
 		return nil, fmt.Errorf("go env: %w", err)
 	}
 	repository, err := filepath.Abs(filepath.Join("..", ".."))
-	vars := []string{"REPOSITORY=" + repository, "CGO_ENABLED=0"}
+	vars := []string{"REPOSITORY=" + repository, "WIRE=" + filepath.Join(suite.bin, "wire"), "CGO_ENABLED=0"}
 	for i, value := range strings.Split(strings.TrimSuffix(string(out), "\n"), "\n") {
 		vars = append(vars, names[i]+"="+value)
 	}
