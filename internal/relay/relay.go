@@ -91,14 +91,14 @@ func Serve(ctx context.Context, c Config) error {
 		return &BindError{Bind: c.Bind, Err: err}
 	}
 	defer l.Close()
+	fmt.Fprintf(c.Stderr, "wire relay-server (LOCAL-ONLY) listening on %s — phonebook + well-known endpoints disabled\n", c.Bind)
+	if l.Addr().String() != c.Bind {
+		fmt.Fprintf(c.Stderr, "address: %s\n", l.Addr())
+	}
 	if c.Ready != nil {
 		if err := c.Ready(l.Addr().String()); err != nil {
 			return err
 		}
-	}
-	fmt.Fprintf(c.Stderr, "wire relay-server (LOCAL-ONLY) listening on %s — phonebook + well-known endpoints disabled\n", c.Bind)
-	if l.Addr().String() != c.Bind {
-		fmt.Fprintf(c.Stderr, "address: %s\n", l.Addr())
 	}
 	return newServer(st, c).run(ctx, l)
 }

@@ -8,11 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -372,7 +374,8 @@ func (r *replay) plain(t *testing.T, q request) []byte {
 	if q.Body != nil {
 		fmt.Fprintf(&b, "Content-Length: %d\r\n", len(body))
 	}
-	for name, v := range q.Headers {
+	for _, name := range slices.Sorted(maps.Keys(q.Headers)) { // the order in which they were sent
+		v := q.Headers[name]
 		values, ok := v.([]any)
 		if !ok {
 			values = []any{v}
