@@ -195,9 +195,16 @@ func identityOf(s home.Session) (HomeFact, string, string) {
 	case !info.Public.Equal(key.Public()):
 		return HomeBroken, string(info.DID), "private.key and agent-card.json do not belong together"
 	}
-	// What the two big files hold is pairing.Look's to read, once.
+	// What the two big files hold is pairing.Look's to read, once. One too small for a record may be empty,
+	// broken, or just being rewritten.
 	if !s.HasTrust() {
-		return HomePartial, string(info.DID), "trust.json is missing or empty"
+		trust, err := s.ReadTrust()
+		switch {
+		case err != nil:
+			return HomeBroken, string(info.DID), err.Error()
+		case len(trust.Keys("agents")) == 0:
+			return HomePartial, string(info.DID), "trust.json is missing or empty"
+		}
 	}
 	return HomeWhole, string(info.DID), ""
 }

@@ -74,7 +74,7 @@ func (p *Partial) Unwrap() []error {
 
 // Summary is what a run did and what it left.
 type Summary struct {
-	Results     []Result // in order of execution, all rounds
+	Results     []Result // in plan order, round after round
 	Remaining   Plan     // the last plan: empty if the machine is as the file says
 	Rounds      int
 	Interrupted bool
@@ -147,11 +147,11 @@ func (r Runner) report(e Event) {
 func (r Runner) execute(ctx context.Context, p Plan) []Result {
 	var (
 		mu      sync.Mutex
-		results []Result
+		results = make([]Result, len(p.Changes)) // by place in the plan: two runs of it tell the same
 		failed  = map[ID]bool{}
 		broken  = map[string]bool{} // sessions whose identity or slot failed
 	)
-	end := func(res Result) {
+	end := func(i int, res Result) {
 		mu.Lock()
 		defer mu.Unlock()
 		if res.Outcome == Failed || res.Outcome == Skipped {
@@ -160,7 +160,7 @@ func (r Runner) execute(ctx context.Context, p Plan) []Result {
 				broken[res.Change.Subjects[0]] = true
 			}
 		}
-		results = append(results, res)
+		results[i] = res
 		r.report(Ended{res})
 	}
 	for i := 0; i < len(p.Changes); {
@@ -170,9 +170,9 @@ func (r Runner) execute(ctx context.Context, p Plan) []Result {
 		}
 		var wg sync.WaitGroup
 		slots := make(chan struct{}, r.width(p.Changes[i].Kind))
-		for _, c := range p.Changes[i:j] {
+		for k := i; k < j; k++ {
 			mu.Lock()
-			c, skipped, why := prepare(c, failed, broken)
+			c, skipped, why := prepare(p.Changes[k], failed, broken)
 			mu.Unlock()
 			if why == nil {
 				slots <- struct{}{} // may take long: only then look whether to go on
@@ -182,7 +182,7 @@ func (r Runner) execute(ctx context.Context, p Plan) []Result {
 				}
 			}
 			if why != nil {
-				end(Result{Change: c, Outcome: Skipped, Err: why})
+				end(k, Result{Change: c, Outcome: Skipped, Err: why})
 				continue
 			}
 			mu.Lock()
@@ -192,7 +192,7 @@ func (r Runner) execute(ctx context.Context, p Plan) []Result {
 				defer func() { <-slots }()
 				began := time.Now()
 				out, err := r.do(ctx, c)
-				end(Result{Change: c, Outcome: out, Err: withSkipped(err, c, skipped), Took: time.Since(began)}.judged())
+				end(k, Result{Change: c, Outcome: out, Err: withSkipped(err, c, skipped), Took: time.Since(began)}.judged())
 			})
 		}
 		wg.Wait()
