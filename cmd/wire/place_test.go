@@ -69,7 +69,7 @@ var addresses atomic.Uint32
 func ownAddress(port int) (string, error) {
 	n := addresses.Add(1)
 	if runtime.GOOS == "linux" {
-		v := uint32(os.Getpid())&0x3fff<<8 | n&0xff
+		v := uint32(os.Getpid())&0x3fff<<9 | n&0x1ff
 		return fmt.Sprintf("127.%d.%d.%d:%d", 128+v>>16, v>>8&0xff, v&0xff, port), nil
 	}
 	for try := range 1000 {

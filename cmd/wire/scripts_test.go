@@ -16,8 +16,8 @@ var update = flag.Bool("update", false, "write what the scripts got into their e
 
 // TestScripts runs testdata/script/*.txtar, one scenario each.
 func TestScripts(t *testing.T) {
-	root := filepath.Join(suite.root, "scripts")
-	if err := os.Mkdir(root, 0o700); err != nil {
+	root, err := os.MkdirTemp(suite.root, "scripts-")
+	if err != nil {
 		t.Fatal(err)
 	}
 	testscript.Run(t, testscript.Params{
