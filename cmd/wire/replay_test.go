@@ -66,11 +66,16 @@ type step struct {
 	ours  func(*record) // turns the record into what we do
 	skip  string        // not replayed, and why
 	needs []string      // commands that the record speaks of beside its own
+	home  string        // WIRE_HOME, where the record does not tell it
 }
 
 // replayScripts are those of the files, each in a Go file of its own.
 var replayScripts = map[string]script{
-	"conventions": conventionsScript,
+	"conventions":  conventionsScript,
+	"identity":     identityScript,
+	"messages":     messagesScript,
+	"session-list": sessionListScript,
+	"sync":         syncScript,
 }
 
 type replay struct {
@@ -127,6 +132,9 @@ type outcome struct {
 }
 
 func (p *replay) play(r *record, s step) (o outcome) {
+	if s.home != "" {
+		r.Env = map[string]*string{"WIRE_HOME": &s.home}
+	}
 	if o.skipped = p.skips(r, s); o.skipped != "" {
 		p.spoil(r, o.skipped)
 		return o

@@ -1,0 +1,167 @@
+//go:build linux
+
+package main_test
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"syscall"
+
+	"wirefleet.dev/wire/internal/canon"
+)
+
+var messagesScript = script{
+	start: all(up(localRelay), file("b.json", `{"z": 1, "a": [1, 2.5, null]}`), file("b.txt", "text\n"),
+		file("b.bin", "\xff\xfe"), file("w/rel.txt", "rel")),
+	steps: map[string]step{
+		"pair": {
+			row: "mesh-by-files", ours: unchanged("/inbox/", "/pending-inbound-pairs/"),
+			after: func(w *world) error { return w.dropped(w.session("atlas"), w.session("boreas")) },
+		},
+		"send-json-outbox-line": {home: "$ROOT/h/sessions/atlas", check: outboxLine},
+		"send-stdin-not-utf8":   {edit: stdin("\xff\xfe")},
+		"send-big-body":         {edit: stdin(strings.Repeat("x", 70000))},
+		"send-very-big-body":    {edit: stdin(strings.Repeat("x", 300000))},
+		"send-relay-dead":       {before: down(localRelay)},
+		"send-relay-restarted":  {before: up(localRelay)},
+		"send-1":                {before: removed("h/sessions/atlas/state/wire/outbox/boreas.jsonl")},
+
+		"tail-with-garbage-and-tampered": {before: tampered},
+
+		"monitor-replay-json":                {run: interrupted},
+		"monitor-replay-handshake-json":      {run: interrupted},
+		"monitor-replay-all-handshake-types": {run: typesOnly},
+		"monitor-replay-text":                {run: interrupted},
+		"monitor-replay-peer-unknown":        {run: interrupted},
+		"monitor-uninitialized":              {run: interrupted},
+		"live-send":                          {before: monitorStarts},
+		"monitor-live":                       {home: "$ROOT/h/sessions/boreas", run: monitorEnds},
+
+		"verify-json":  {before: verifyFiles},
+		"verify-stdin": {run: indentedOnStdin},
+	},
+}
+
+// outboxLine holds the line that send queued to the record.
+func outboxLine(w *world, r *record) error {
+	event, err := lastEvent(w.path("h/sessions/atlas/state/wire/outbox/boreas.jsonl"))
+	if err != nil {
+		return err
+	}
+	want, err := parseOrdered(r.All["event"])
+	if err != nil {
+		return err
+	}
+	var d differences
+	w.diffNode(&d, "event", want, node(event))
+	for _, l := range d {
+		err = errors.Join(err, errors.New(l))
+	}
+	if got := strings.Join(event.keys, " "); got != strings.Join(want.(*object).keys, " ") {
+		err = errors.Join(err, errors.New("order of keys: "+got))
+	}
+	return err
+}
+
+// tampered adds a line that is not JSON, an empty one, and the last event with another body.
+func tampered(w *world) error {
+	const inbox = "h/sessions/boreas/state/wire/inbox/atlas.jsonl"
+	event, err := lastEvent(w.path(inbox))
+	if err != nil {
+		return err
+	}
+	event.values["body"] = "tampered"
+	return appended(inbox, "not json\n\n"+show(node(event))+"\n")(w)
+}
+
+// typesOnly keeps of each line the type and whether it is verified, as the recorder did.
+func typesOnly(w *world, r *record) (result, error) {
+	got, err := interrupted(w, r)
+	if err != nil {
+		return got, err
+	}
+	var b strings.Builder
+	for line := range strings.Lines(got.out) {
+		n, err := parseOrdered([]byte(line))
+		o, ok := n.(*object)
+		if err != nil || !ok {
+			return got, errors.New("not JSON: " + line)
+		}
+		raw, ok := o.values["raw"].(*object)
+		if !ok {
+			return got, errors.New("no raw event: " + line)
+		}
+		kept := &object{keys: []string{"type", "verified"}, values: map[string]node{
+			"type": raw.values["type"], "verified": o.values["verified"],
+		}}
+		b.WriteString(show(node(kept)) + "\n")
+	}
+	got.out = b.String()
+	r.KeyOrder = nil
+	return got, nil
+}
+
+// monitorStarts starts the monitor of monitor-live, which watches what live-send and the next ones do.
+func monitorStarts(w *world) error {
+	dir := w.session("boreas").Dir
+	p, err := w.start(&record{
+		Argv: []string{"wire", "monitor", "--json", "--interval-ms", "50"}, Env: map[string]*string{"WIRE_HOME": &dir},
+	})
+	w.kept["monitor"] = p
+	return err
+}
+
+func monitorEnds(w *world, _ *record) (result, error) {
+	p := w.kept["monitor"].(*running)
+	if err := p.prints(1); err != nil {
+		return result{}, err
+	}
+	return p.end(syscall.SIGTERM)
+}
+
+// verifyFiles makes the files that the verify records read, all from one event of atlas.
+func verifyFiles(w *world) error {
+	data, err := os.ReadFile(w.path("h/sessions/atlas/state/wire/outbox/boreas.jsonl"))
+	if err != nil {
+		return err
+	}
+	line, _, _ := strings.Cut(string(data), "\n")
+	w.kept["good"] = line
+	edits := map[string]func(canon.Doc){
+		"good":              func(canon.Doc) {},
+		"body-changed":      func(e canon.Doc) { e["body"] = "changed" },
+		"signature-missing": func(e canon.Doc) { delete(e, "signature") },
+		"signature-garbage": func(e canon.Doc) { e["signature"] = "garbage" },
+		"event-id-changed":  func(e canon.Doc) { e["event_id"] = strings.Repeat("0", 64) },
+		"from-unknown":      func(e canon.Doc) { e["from"] = "did:wire:nobody-00000000" },
+		"kid-unknown":       func(e canon.Doc) { e["public_key_id"] = "atlas:00000000" },
+		"extra-key":         func(e canon.Doc) { e["extra"] = true },
+		"from-missing":      func(e canon.Doc) { delete(e, "from") },
+		"both-changed":      func(e canon.Doc) { e["body"] = "changed"; e["event_id"] = strings.Repeat("0", 64) },
+	}
+	for name, edit := range edits {
+		v, err := canon.Parse([]byte(line))
+		event, ok := v.(canon.Doc)
+		if err != nil || !ok {
+			return errors.New("no event: " + line)
+		}
+		edit(event)
+		if err := os.WriteFile(w.path(name+".json"), canon.Compact(event), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func indentedOnStdin(w *world, r *record) (result, error) {
+	n, err := parseOrdered([]byte(w.kept["good"].(string)))
+	if err != nil {
+		return result{}, err
+	}
+	var b strings.Builder
+	printNode(&b, n, 2, 0)
+	text := b.String()
+	r.Stdin = &text
+	return w.run(r)
+}

@@ -1,0 +1,132 @@
+//go:build linux
+
+package main_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"strings"
+)
+
+// all runs steps until one fails.
+func all(steps ...func(*world) error) func(*world) error {
+	return func(w *world) error {
+		for _, s := range steps {
+			if err := s(w); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// file is a preparation that writes a file.
+func file(path, text string) func(*world) error {
+	return func(w *world) error { return w.write(path, text) }
+}
+
+// removed is a preparation that removes files or trees.
+func removed(paths ...string) func(*world) error {
+	return func(w *world) error {
+		for _, p := range paths {
+			if err := os.RemoveAll(w.path(p)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// appended is a preparation that adds to a file.
+func appended(path, text string) func(*world) error {
+	return func(w *world) error {
+		data, err := os.ReadFile(w.path(path))
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(w.path(path), append(data, text...), 0o600)
+	}
+}
+
+// up and down are relays started and stopped.
+func up(ports ...string) func(*world) error {
+	return func(w *world) error {
+		for _, p := range ports {
+			if err := w.relay(p); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+func down(port string) func(*world) error { return func(w *world) error { return w.relayDown(port) } }
+
+// keepLines keeps the lines of a file that have a text.
+func keepLines(path, text string) func(*world) error {
+	return func(w *world) error {
+		data, err := os.ReadFile(w.path(path))
+		if err != nil {
+			return err
+		}
+		var kept bytes.Buffer
+		for _, l := range bytes.SplitAfter(data, []byte("\n")) {
+			if bytes.Contains(l, []byte(text)) {
+				kept.Write(l)
+			}
+		}
+		return os.WriteFile(w.path(path), kept.Bytes(), 0o600)
+	}
+}
+
+// editJSON changes a JSON file of objects.
+func editJSON(path string, change func(doc map[string]any)) func(*world) error {
+	return func(w *world) error {
+		data, err := os.ReadFile(w.path(path))
+		if err != nil {
+			return err
+		}
+		var doc map[string]any
+		if err := json.Unmarshal(data, &doc); err != nil {
+			return err
+		}
+		change(doc)
+		if data, err = json.MarshalIndent(doc, "", "  "); err != nil {
+			return err
+		}
+		return os.WriteFile(w.path(path), data, 0o600)
+	}
+}
+
+// stdin puts in an input that the record only describes.
+func stdin(text string) func(*record) { return func(r *record) { r.Stdin = &text } }
+
+// unchanged takes out of files_changed what we do not write: lines with one of the texts.
+func unchanged(texts ...string) func(*record) {
+	return func(r *record) {
+		var kept []string
+		for _, line := range r.Changed {
+			has := false
+			for _, t := range texts {
+				has = has || strings.Contains(line, t)
+			}
+			if !has {
+				kept = append(kept, line)
+			}
+		}
+		r.Changed = kept
+	}
+}
+
+// says is what we print on stderr instead.
+func says(texts ...string) func(*record) { return func(r *record) { r.Stderr = texts } }
+
+// together does several edits.
+func together(edits ...func(*record)) func(*record) {
+	return func(r *record) {
+		for _, e := range edits {
+			e(r)
+		}
+	}
+}
