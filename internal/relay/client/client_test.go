@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -293,4 +294,30 @@ func TestNoUserinfoInErrors(t *testing.T) {
 	if err == nil || strings.Contains(Describe(err), "hidden") {
 		t.Errorf("%v", err)
 	}
+}
+
+// FuzzElements compares with encoding/json, which copies.
+func FuzzElements(f *testing.F) {
+	for _, s := range []string{`[]`, `[1,"a\"]",{"b":[null]}]`, "[\t{}\n, -1.5e3 ]", `{}`, `[`, `["\\"]`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var want []json.RawMessage
+		err := json.Unmarshal(data, &want)
+		got, gotErr := elements(data)
+		if (err == nil && want != nil) != (gotErr == nil) {
+			t.Fatalf("%v, encoding/json says %v", gotErr, err)
+		}
+		if gotErr != nil {
+			return
+		}
+		if len(got) != len(want) {
+			t.Fatalf("%q, want %q", got, want)
+		}
+		for i := range got {
+			if string(got[i]) != string(want[i]) {
+				t.Fatalf("%q, want %q", got[i], want[i])
+			}
+		}
+	})
 }

@@ -38,9 +38,8 @@ func (c *Client) Claim(ctx context.Context, s Slot, cl Claim) ([]byte, error) {
 // Intro drops a signed introduction into the slot behind a nick (relay.md 6.10). The answer is the relay's
 // JSON text.
 func (c *Client) Intro(ctx context.Context, base, nick string, event []byte) ([]byte, error) {
-	body := append([]byte(`{"event":`), event...)
 	a, err := c.do(ctx, base, request{
-		call: "handle_intro", method: "POST", path: "/v1/handle/intro/" + url.PathEscape(nick), body: append(body, '}'),
+		call: "handle_intro", method: "POST", path: "/v1/handle/intro/" + url.PathEscape(nick), body: envelope(event),
 	})
 	return a.json("POST", err)
 }

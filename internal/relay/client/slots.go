@@ -43,12 +43,8 @@ type Posted struct {
 
 // Post stores an event, given as its compact JSON text. A 429 is obeyed and retried until ctx ends.
 func (c *Client) Post(ctx context.Context, s Slot, event []byte) (Posted, error) {
-	body := make([]byte, 0, len(event)+10)
-	body = append(body, `{"event":`...)
-	body = append(body, event...)
-	body = append(body, '}')
 	a, err := c.patiently(ctx, s.URL, request{
-		call: "post_event", method: "POST", path: "/v1/events/" + url.PathEscape(s.ID), token: s.Token, body: body,
+		call: "post_event", method: "POST", path: "/v1/events/" + url.PathEscape(s.ID), token: s.Token, body: envelope(event),
 	})
 	if err != nil {
 		return Posted{}, err
@@ -66,6 +62,14 @@ func (c *Client) Post(ctx context.Context, s Slot, event []byte) (Posted, error)
 		return Posted{}, a.wrong("POST", "event_id is no string")
 	}
 	return Posted{EventID: id, Duplicate: status == "duplicate"}, nil
+}
+
+// envelope is {"event": ...} around a JSON text.
+func envelope(event []byte) []byte {
+	body := make([]byte, 0, len(event)+10)
+	body = append(body, `{"event":`...)
+	body = append(body, event...)
+	return append(body, '}')
 }
 
 // List is the events after the cursor since ("" for the start), each as its JSON text, at most limit. The

@@ -28,12 +28,18 @@ type vector struct {
 	Env    map[string]string `json:"env"`
 }
 
-func group(t *testing.T, name string) []vector {
+func readVectors(t *testing.T) []byte {
 	t.Helper()
 	data, err := os.ReadFile("testdata/client.json")
 	if err != nil {
 		t.Fatal(err)
 	}
+	return data
+}
+
+func group(t *testing.T, name string) []vector {
+	t.Helper()
+	data := readVectors(t)
 	var doc struct{ Groups map[string][]vector }
 	if err := json.Unmarshal(data, &doc); err != nil {
 		t.Fatal(err)
