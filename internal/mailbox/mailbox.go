@@ -29,6 +29,7 @@ type Box struct {
 	in    inbox
 	held  quarantine
 	tails map[string]passed // by slot
+	own   ownSlots
 
 	peers *agents // for Push
 	idle  *idle   // nil: the last push left something

@@ -61,22 +61,21 @@ func (e ErrUnbound) Error() string {
 // holds pull.lock for each page's writing, not while it waits for a relay. A session without a slot is
 // ErrUnbound, for a daemon an empty result. A relay that fails is a line in Failed and no error.
 func (b *Box) Pull(ctx context.Context) (PullResult, error) {
-	relay, err := b.home.ReadRelay()
+	own, err := b.ownSlots()
 	if err != nil {
 		return PullResult{}, err
 	}
-	self := relay.Self()
-	if len(self) == 0 {
-		return PullResult{}, ErrUnbound{Bound: relay.Bound()}
+	if len(own.endpoints) == 0 {
+		return PullResult{}, ErrUnbound{Bound: own.bound}
 	}
 	var out PullResult
 	if out.Written, err = b.Rejudge(ctx); err != nil {
 		return out, err
 	}
-	parts := make([]part, len(self))
+	parts := make([]part, len(own.endpoints))
 	var all sync.WaitGroup
-	for i, e := range self {
-		parts[i] = b.part(e, relay.Cursor(e))
+	for i, e := range own.endpoints {
+		parts[i] = b.part(e, own.cursors[i])
 		all.Go(func() { b.pullEndpoint(ctx, &parts[i]) })
 	}
 	all.Wait()
@@ -102,6 +101,31 @@ func (b *Box) Pull(ctx context.Context) (PullResult, error) {
 	}
 	b.in.trim(touched)
 	return out, errors.Join(errs...)
+}
+
+// ownSlots is what a pull needs of relay.json, kept while the file is as it was: with 400 peers it is 200 kB,
+// and most pulls bring nothing.
+type ownSlots struct {
+	of        stamp
+	bound     bool
+	endpoints []home.Endpoint
+	cursors   []string
+}
+
+func (b *Box) ownSlots() (ownSlots, error) {
+	if b.own.of.current(b.home.RelayFile()) {
+		return b.own, nil
+	}
+	of := stampOf(b.home.RelayFile()).settled(time.Now())
+	relay, err := b.home.ReadRelay()
+	if err != nil {
+		return ownSlots{}, err
+	}
+	b.own = ownSlots{of: of, bound: relay.Bound(), endpoints: relay.Self()}
+	for _, e := range b.own.endpoints {
+		b.own.cursors = append(b.own.cursors, relay.Cursor(e))
+	}
+	return b.own, nil
 }
 
 func scopeName(s home.Scope) string {

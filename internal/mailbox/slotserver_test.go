@@ -19,7 +19,7 @@ type slotServer struct {
 	lists  int
 }
 
-func newSlotServer(t *testing.T, events ...string) *slotServer {
+func newSlotServer(t testing.TB, events ...string) *slotServer {
 	s := &slotServer{events: events}
 	s.Server = httptest.NewServer(http.HandlerFunc(s.serve))
 	t.Cleanup(s.Close)

@@ -20,13 +20,13 @@ import (
 
 // server is a real relay in this process, which can be stopped and started on the same or another state.
 type server struct {
-	t    *testing.T
+	t    testing.TB
 	dir  string
 	addr string
 	stop func()
 }
 
-func startRelay(t *testing.T) *server {
+func startRelay(t testing.TB) *server {
 	t.Helper()
 	s := &server{t: t, dir: filepath.Join(t.TempDir(), "wire-relay"), addr: "127.0.0.1:0", stop: func() {}}
 	s.start()
@@ -63,7 +63,7 @@ func (s *server) start() {
 
 // world is some sessions under one root, not pinned to each other yet.
 type world struct {
-	t      *testing.T
+	t      testing.TB
 	root   string
 	relay  *server
 	client *client.Client
@@ -71,7 +71,7 @@ type world struct {
 	card   map[string]canon.Doc
 }
 
-func newWorld(t *testing.T, names ...string) *world {
+func newWorld(t testing.TB, names ...string) *world {
 	t.Helper()
 	w := &world{
 		t: t, root: filepath.Join(t.TempDir(), "sessions"), relay: startRelay(t), client: client.New(5 * time.Second),
