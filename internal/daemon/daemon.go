@@ -89,6 +89,7 @@ type daemon struct {
 	check      wake          // the home may be gone, the pid record out of date
 	first      chan struct{} // push and pull have each run once
 	seen       routesSeen
+	trust      os.FileInfo // trust.json when it was last looked at
 	refused    streamsWaiting
 	waiting    atomic.Bool // the last push left something behind
 	watching   atomic.Bool // a file watch would tell of new mail

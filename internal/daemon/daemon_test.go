@@ -19,15 +19,26 @@ import (
 )
 
 func TestMessageIsDeliveredAtOnce(t *testing.T) {
-	w := newWorld(t, "ada", "bob")
-	w.weave("ada", "bob")
-	w.daemon("ada", never)
-	w.daemon("bob", never)
-	w.send("ada", "bob", "one")
-	w.arrives("bob", "ada", "one")
-	w.send("bob", "ada", "two")
-	w.send("bob", "ada", "three")
-	w.arrives("ada", "bob", "two", "three")
+	for _, how := range []string{"as the system has it", "by fsnotify"} {
+		t.Run(how, func(t *testing.T) {
+			w := newWorld(t, "ada", "bob", "cyd")
+			w.weave("ada", "bob")
+			for _, name := range []string{"ada", "bob"} {
+				spec := w.spec(name, never)
+				spec.Env[watching] = how
+				w.spawn(spec)
+			}
+			w.send("ada", "bob", "one")
+			w.arrives("bob", "ada", "one")
+			w.send("bob", "ada", "two")
+			w.send("bob", "ada", "three")
+			w.arrives("ada", "bob", "two", "three")
+			w.daemon("cyd", never)
+			w.weave("ada", "cyd") // a new pin
+			w.send("ada", "cyd", "four")
+			w.arrives("cyd", "ada", "four")
+		})
+	}
 }
 
 func TestMailFromBeforeTheStartIsDelivered(t *testing.T) {
@@ -139,7 +150,7 @@ func TestWithoutAWatchAPokeWakes(t *testing.T) {
 	w := newWorld(t, "ada", "bob")
 	w.weave("ada", "bob")
 	blind := w.spec("ada", never)
-	blind.Env[unwatch] = "1"
+	blind.Env[watching] = "not at all"
 	ada := w.spawn(blind)
 	w.daemon("bob", never)
 	w.send("ada", "bob", "one")
@@ -283,13 +294,11 @@ func TestKilledDaemonIsReplaced(t *testing.T) {
 
 // A home that is removed under its daemon stays removed (quirk 17, field failure B16).
 func TestRemovedHomeEndsTheDaemon(t *testing.T) {
-	for name, interval := range map[string]string{"watched": never, "unwatched": "1s"} {
-		t.Run(name, func(t *testing.T) {
+	for how, interval := range map[string]string{"as the system has it": never, "by fsnotify": never, "not at all": "1s"} {
+		t.Run(how, func(t *testing.T) {
 			w := newWorld(t, "ada")
 			spec := w.spec("ada", interval)
-			if interval != never {
-				spec.Env[unwatch] = "1"
-			}
+			spec.Env[watching] = how
 			i := w.spawn(spec)
 			p, err := process.Open(i.PID, i.StartTicks)
 			w.must(err)

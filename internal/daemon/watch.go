@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"hash/maphash"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -13,8 +14,29 @@ import (
 	"wirefleet.dev/wire/internal/home"
 )
 
-// watch rings when somebody writes to the outbox or changes pins or endpoints. Where the system grants no
-// watch (128 inotify instances a user), it listens to pokes and asks again at every interval.
+// watch tells of changes in the two directories that others write to. Directories are watched, not files: a
+// rename loses a file.
+type watch struct {
+	outbox <-chan struct{} // mail may have been queued
+	config <-chan struct{} // pins or endpoints may have changed
+	lost   <-chan error    // the watch ended by itself; nil where it cannot
+	close  func()
+}
+
+// watchers are the ways to get one, best first. Tests choose among them.
+var watchers = []func(outbox, config string) (*watch, error){signalled, notified}
+
+func (d *daemon) openWatch() (w *watch, err error) {
+	for _, open := range watchers {
+		if w, err = open(d.Session.OutboxDir(), d.Session.ConfigDir()); err == nil {
+			return w, nil
+		}
+	}
+	return nil, err
+}
+
+// watch serves a watch as long as one can be had. Where the system grants none (128 inotify instances a
+// user), it listens to pokes and asks again at every interval.
 func (d *daemon) watch(ctx context.Context) error {
 	w, err := d.openWatch()
 	for {
@@ -26,66 +48,94 @@ func (d *daemon) watch(ctx context.Context) error {
 		}
 		d.say.state("watch", "")
 		err = d.watched(ctx, w)
-		w.Close()
+		w.close()
 		if ctx.Err() != nil {
 			return nil
 		}
 	}
 }
 
-// newWatcher is replaced in tests, which must not use up the user's instances to see a daemon without one.
-var newWatcher = fsnotify.NewWatcher
+// watched serves a watch until ctx ends (nil) or the watch is lost.
+func (d *daemon) watched(ctx context.Context, w *watch) error {
+	d.watching.Store(true)
+	defer d.watching.Store(false)
+	d.push.up() // what changed before the watch stood
+	d.configured()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-w.lost:
+			d.check.up()
+			return err
+		case <-w.outbox:
+			d.push.up()
+		case <-w.config:
+			d.configured()
+		}
+	}
+}
 
-func (d *daemon) openWatch() (*fsnotify.Watcher, error) {
-	w, err := newWatcher()
+// configured rings for what changed in CFG.
+func (d *daemon) configured() {
+	if trust, err := os.Stat(d.Session.TrustFile()); err == nil && (d.trust == nil || !same(trust, d.trust)) {
+		if d.trust != nil {
+			d.pull.up() // what was held back may be acceptable now: a pull judges it first
+			d.push.up()
+		}
+		d.trust = trust
+	}
+	d.compare()
+	if !d.present() {
+		d.check.up()
+	}
+}
+
+// notified is a watch by fsnotify: inotify on Linux.
+func notified(outbox, config string) (*watch, error) {
+	w, err := fsnotify.NewWatcher()
 	if err != nil {
 		return nil, err
 	}
-	for _, dir := range []string{d.Session.OutboxDir(), d.Session.ConfigDir()} {
+	for _, dir := range []string{outbox, config} {
 		if err := w.Add(dir); err != nil {
 			w.Close()
 			return nil, err
 		}
 	}
-	return w, nil
-}
-
-// watched serves a watch until ctx ends (nil) or the watch is lost. Directories are watched, not files: a
-// rename loses a file.
-func (d *daemon) watched(ctx context.Context, w *fsnotify.Watcher) error {
-	d.watching.Store(true)
-	defer d.watching.Store(false)
-	d.compare() // what changed before the watch stood
-	d.push.up()
-	outbox, config := d.Session.OutboxDir(), d.Session.ConfigDir()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case err := <-w.Errors:
-			if !errors.Is(err, fsnotify.ErrEventOverflow) {
-				return err
-			}
-			d.compare()
-			d.push.up()
-			d.pull.up()
-		case e := <-w.Events:
-			switch {
-			case e.Name == outbox || e.Name == config:
-				if e.Has(fsnotify.Remove) || e.Has(fsnotify.Rename) {
-					d.check.up()
-					return errors.New(e.Name + " was removed")
+	mail, conf, lost := newWake(), newWake(), make(chan error, 1)
+	go func() {
+		for {
+			select {
+			case e, open := <-w.Events:
+				if !open {
+					return
 				}
-			case e.Name == d.Session.TrustFile():
-				d.pull.up() // what was held back may be acceptable now: a pull judges it first
-				d.push.up()
-			case e.Name == d.Session.RelayFile():
-				d.compare()
-			case strings.HasSuffix(e.Name, ".jsonl") && filepath.Dir(e.Name) == outbox:
-				d.push.up()
+				switch removed := e.Has(fsnotify.Remove) || e.Has(fsnotify.Rename); {
+				case (e.Name == outbox || e.Name == config) && removed:
+					lost <- errors.New(e.Name + " was removed")
+					return
+				case filepath.Dir(e.Name) == config:
+					if strings.HasSuffix(e.Name, ".json") { // no temp file, no lock
+						conf.up()
+					}
+				case strings.HasSuffix(e.Name, ".jsonl"):
+					mail.up()
+				}
+			case err, open := <-w.Errors:
+				if !open {
+					return
+				}
+				if !errors.Is(err, fsnotify.ErrEventOverflow) {
+					lost <- err
+					return
+				}
+				mail.up()
+				conf.up()
 			}
 		}
-	}
+	}()
+	return &watch{outbox: mail, config: conf, lost: lost, close: func() { w.Close() }}, nil
 }
 
 // routesSeen is what relay.json said of own endpoints and of peers when it was last compared. Cursors are no
@@ -93,16 +143,22 @@ func (d *daemon) watched(ctx context.Context, w *fsnotify.Watcher) error {
 type routesSeen struct {
 	seed       maphash.Seed
 	any        bool
+	file       os.FileInfo // nil: there was none
 	self, peer uint64
 }
 
 // compare rings for what changed in relay.json since the last time.
 func (d *daemon) compare() {
+	s := &d.seen
+	file, err := os.Stat(d.Session.RelayFile())
+	if err == nil && s.file != nil && same(file, s.file) {
+		return
+	}
 	relay, err := d.Session.ReadRelay()
 	if err != nil {
 		return // the next round reports it
 	}
-	s := &d.seen
+	s.file = file
 	if !s.any {
 		s.seed = maphash.MakeSeed()
 	}
@@ -140,25 +196,24 @@ func (s *routesSeen) hash(relay *home.RelayFile) (self, peer uint64) {
 
 // poked serves without a watch: pokes, and a look at relay.json at each interval. It returns a watch as soon
 // as the system grants one, nil when ctx ends.
-func (d *daemon) poked(ctx context.Context) *fsnotify.Watcher {
+func (d *daemon) poked(ctx context.Context) *watch {
 	bell, closeBell := listenForPokes(d.Session.DaemonPoke())
 	defer closeBell()
 	tick := time.NewTicker(d.Interval)
 	defer tick.Stop()
-	d.compare()
+	d.configured()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-bell:
-			d.compare()
 			d.push.up()
-			d.pull.up()
+			d.configured()
 		case <-tick.C:
 			if w, err := d.openWatch(); err == nil {
 				return w
 			}
-			d.compare()
+			d.configured()
 		}
 	}
 }

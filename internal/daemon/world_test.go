@@ -14,8 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fsnotify/fsnotify"
-
 	"wirefleet.dev/wire/internal/canon"
 	"wirefleet.dev/wire/internal/home"
 	"wirefleet.dev/wire/internal/identity"
@@ -29,7 +27,7 @@ import (
 // The daemons of these tests are processes: this binary again.
 const (
 	asDaemon = "WIRE_DAEMON_TEST" // the interval
-	unwatch  = "WIRE_DAEMON_TEST_UNWATCHED"
+	watching = "WIRE_DAEMON_TEST_WATCH"
 	another  = "WIRE_DAEMON_TEST_HOME" // served in place of WIRE_HOME
 )
 
@@ -45,8 +43,11 @@ func serve(interval string) int {
 	ctx, _ := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	every, err := time.ParseDuration(interval)
 	if err == nil {
-		if os.Getenv(unwatch) != "" {
-			newWatcher = func() (*fsnotify.Watcher, error) { return nil, syscall.EMFILE }
+		switch os.Getenv(watching) {
+		case "by fsnotify":
+			watchers = watchers[1:]
+		case "not at all":
+			watchers = []func(string, string) (*watch, error){func(string, string) (*watch, error) { return nil, syscall.EMFILE }}
 		}
 		dir := os.Getenv(another)
 		if dir == "" {
