@@ -35,6 +35,7 @@ func All(s Site) map[reconcile.Kind]reconcile.Actuator {
 	}
 	return map[reconcile.Kind]reconcile.Actuator{
 		reconcile.StartRelay:     startRelay{s},
+		reconcile.RestartRelay:   restartRelay{s},
 		reconcile.StopRelay:      stopRelay{s},
 		reconcile.CreateSession:  createSession{s},
 		reconcile.AllocateSlot:   allocateSlot{s},

@@ -63,6 +63,20 @@ func started(owner string) map[string]string {
 	return map[string]string{"WIRE_STARTED_BY": reconcile.StartedByApply, "WIRE_OWNER": owner}
 }
 
+// restartRelay replaces a relay of ours that does not answer.
+type restartRelay struct{ Site }
+
+func (a restartRelay) Do(ctx context.Context, c reconcile.Change) (reconcile.Outcome, error) {
+	dir, err := a.Machine.RelayState()
+	if err != nil {
+		return reconcile.Failed, err
+	}
+	if _, err := a.stopHolder(ctx, relay.LifeLock(dir)); err != nil {
+		return reconcile.Failed, err
+	}
+	return startRelay(a).Do(ctx, c)
+}
+
 // stopRelay ends the relay that holds the life lock of this machine's relay state.
 type stopRelay struct{ Site }
 

@@ -59,7 +59,7 @@ type differ struct {
 	listed      map[string]bool
 	ready       map[string]verdict
 	usable      map[home.Scope]bool // relays that answer, or will once the plan has started them
-	startsRelay bool
+	startsRelay ID                  // the change that starts the local relay; "" if none has to
 
 	changes   []Change
 	blocked   []Report
@@ -87,6 +87,11 @@ func (f *differ) note(subject, code, text, advice string) {
 func (f *differ) home(s spec.Session) {
 	have := f.o.Session(s.Name)
 	var v verdict
+	if w := f.o.Watcher; w.PID != 0 && have.Owner != "" && have.Owner == w.Owner && have.Owner != f.d.Owner {
+		f.block(s.Name, "watched", fmt.Sprintf("pid %d keeps it as %s says", w.PID, w.File), "change that file, or end that `wire apply --watch`")
+		f.ready[s.Name] = verdict{blocked: true}
+		return
+	}
 	switch have.Home {
 	case HomeBroken:
 		v.blocked = true
@@ -144,11 +149,9 @@ func (f *differ) relays() {
 		home.Local:      f.o.Relay.Fact == RelayUp,
 		home.Federation: f.o.Federation.Fact == RelayUp,
 	}
-	if needed[home.Local] && f.o.Relay.Fact == RelayDown && f.d.LocalRelay.Managed {
-		f.changes = slices.Insert(f.changes, 0, Change{
-			Kind: StartRelay, Subjects: []string{f.d.LocalRelay.URL}, Reason: Reason{"relay-down", "nothing answers there"},
-		})
-		f.usable[home.Local], f.startsRelay = true, true
+	if start, ok := f.relayStart(); ok && needed[home.Local] {
+		f.changes = slices.Insert(f.changes, 0, start)
+		f.usable[home.Local], f.startsRelay = true, start.ID()
 	}
 	if needed[home.Local] && !f.usable[home.Local] {
 		f.unusable(f.d.LocalRelay.URL, f.o.Relay, "start that relay, or set managed: true in the file")
@@ -166,13 +169,22 @@ func (f *differ) unusable(url string, r RelayState, ifDown string) {
 		f.block(url, "relay-down", "nothing answers there", ifDown)
 	case RelayStranger:
 		f.block(url, "port-taken", r.Why, "stop that program, or give the relay another URL in the file")
-	case RelaySilent:
+	case RelaySilent, RelayHung:
 		f.block(url, "relay-silent", r.Why, "look at the process that has the port")
 	}
 }
 
-func (f *differ) relayID() ID {
-	return Change{Kind: StartRelay, Subjects: []string{f.d.LocalRelay.URL}}.ID()
+// relayStart is the change that makes the local relay answer, if it is ours to make.
+func (f *differ) relayStart() (Change, bool) {
+	c := Change{Kind: StartRelay, Subjects: []string{f.d.LocalRelay.URL}, Reason: Reason{"relay-down", "nothing answers there"}}
+	switch {
+	case !f.d.LocalRelay.Managed:
+		return c, false
+	case f.o.Relay.Fact == RelayHung:
+		c.Kind, c.Reason = RestartRelay, Reason{"relay-hung", f.o.Relay.Why}
+		return c, true
+	}
+	return c, f.o.Relay.Fact == RelayDown
 }
 
 // slots plans the slots that a session lacks. Without one that it must have, nothing else is planned for it.
@@ -195,8 +207,8 @@ func (f *differ) slot(s spec.Session, p place, v verdict) verdict {
 		return v
 	}
 	c := Change{Kind: AllocateSlot, Subjects: []string{s.Name}, Relay: p.url, Reason: why, Needs: slices.Clone(v.needs)}
-	if p.scope == home.Local && f.startsRelay {
-		c.Needs = append(c.Needs, f.relayID())
+	if p.scope == home.Local && f.startsRelay != "" {
+		c.Needs = append(c.Needs, f.startsRelay)
 	}
 	v.needs = append(v.needs, f.add(c))
 	if v.renewed.Code == "" {
@@ -496,7 +508,7 @@ func (f *differ) pruned(name string) bool {
 // rank is the order of a create, then that of a removal; a directory is registered last, for it may have
 // been that of a session that goes.
 var rank = map[Kind]int{
-	StartRelay: 0, CreateSession: 1, AllocateSlot: 2, ClaimHandle: 3, PairMesh: 4, RemovePins: 5, StopDaemon: 6,
+	StartRelay: 0, RestartRelay: 0, CreateSession: 1, AllocateSlot: 2, ClaimHandle: 3, PairMesh: 4, RemovePins: 5, StopDaemon: 6,
 	StopDuplicate: 7, StopAll: 8, RestartDaemon: 9, StartDaemon: 10, DestroySession: 11, RegisterDir: 12, StopRelay: 13,
 }
 

@@ -27,7 +27,7 @@ type Observer struct {
 	Machine home.Machine
 	Client  *client.Client
 	Desired *spec.Desired
-	Probe   time.Duration // deadline for all relay probes together; 0 means 3 s
+	Probe   time.Duration // deadline for all relay probes together; 0 means 5 s
 	Workers int           // 0 means 8
 }
 
@@ -41,11 +41,12 @@ func (ob Observer) Observe(ctx context.Context) (Observed, error) {
 		return o, err
 	}
 	o.ByCwd = reg.ByCwd
+	o.Watcher = watcher(ob.Machine)
 	sessions, err := ob.Machine.Sessions()
 	if err != nil {
 		return o, err
 	}
-	probes, cancel := context.WithTimeout(ctx, cmp.Or(ob.Probe, 3*time.Second))
+	probes, cancel := context.WithTimeout(ctx, cmp.Or(ob.Probe, 5*time.Second))
 	defer cancel()
 
 	var table []process.Info
@@ -103,7 +104,7 @@ func (ob Observer) Observe(ctx context.Context) (Observed, error) {
 
 func (ob Observer) workers() int { return cmp.Or(ob.Workers, 8) }
 
-// listed are the sessions of the file that are there with a whole identity.
+// listed are the sessions of the file that are there with key and card.
 func (ob Observer) listed(sessions []home.Session, states []SessionState) []home.Session {
 	want := make(map[string]bool, len(ob.Desired.Sessions))
 	for _, s := range ob.Desired.Sessions {
@@ -111,7 +112,8 @@ func (ob Observer) listed(sessions []home.Session, states []SessionState) []home
 	}
 	var out []home.Session
 	for i, s := range sessions {
-		if want[s.Name] && states[i].Home == HomeWhole {
+		// One that only lacks its trust.json has slots and sisters that pin it.
+		if want[s.Name] && (states[i].Home == HomeWhole || states[i].Home == HomePartial && s.Initialized()) {
 			out = append(out, s)
 		}
 	}
@@ -135,18 +137,48 @@ func (ob Observer) relay(ctx context.Context) RelayState {
 	if err != nil || !held || !proven || life.Bind != bind {
 		return r
 	}
-	r.PID, r.ByApply = life.PID, life.StartedBy == StartedByApply
+	r.PID, r.StartTicks, r.ByApply = life.PID, life.StartTicks, life.StartedBy == StartedByApply
 	if i, ok := process.Lookup(life.PID); ok {
 		r.Since = &i.StartedAt
 	}
 	if r.Fact == RelaySilent {
 		r.Why = fmt.Sprintf("pid %d has the port: %s", life.PID, r.Why)
+		if ob.hung(ctx, r) {
+			r.Fact = RelayHung
+		}
 	}
 	return r
 }
 
+// How a relay of ours that lives but does not answer is judged.
+const (
+	relayGrace  = 10 * time.Second // after its start
+	relayProbes = 3                // the first one included
+)
+
+// hung asks a silent relay of ours again, unless it has just started.
+func (ob Observer) hung(ctx context.Context, r RelayState) bool {
+	if !r.ByApply || r.Since == nil || time.Since(*r.Since) < relayGrace {
+		return false
+	}
+	if i, ok := process.Lookup(r.PID); ok && i.State == 'T' {
+		return true
+	}
+	for range relayProbes - 1 {
+		if ob.answer(ctx, ob.Desired.LocalRelay.URL).Fact != RelaySilent {
+			return false
+		}
+	}
+	return true
+}
+
+// probeTime is how long one answer of a relay is waited for.
+const probeTime = time.Second
+
 // answer is what a relay URL answers.
 func (ob Observer) answer(ctx context.Context, url string) RelayState {
+	ctx, cancel := context.WithTimeout(ctx, probeTime)
+	defer cancel()
 	err := ob.Client.Identify(ctx, url)
 	switch {
 	case err == nil:
@@ -157,6 +189,15 @@ func (ob Observer) answer(ctx context.Context, url string) RelayState {
 		return RelayState{Fact: RelayStranger, Why: "something that is no relay answers there"}
 	}
 	return RelayState{Fact: RelaySilent, Why: client.Describe(err)}
+}
+
+// watcher finds the continuous mode of a sessions root, if one runs.
+func watcher(m home.Machine) WatcherState {
+	l, held, proven, err := process.ReadLife(m.WatchLife())
+	if err != nil || !held || !proven {
+		return WatcherState{}
+	}
+	return WatcherState{PID: l.PID, Owner: l.Owner, File: l.File, LastPass: m.LastPass()}
 }
 
 // StartedByApply is what a life lock says of a process that an apply started.

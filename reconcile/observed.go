@@ -18,6 +18,7 @@ type Observed struct {
 	Sessions   map[string]SessionState // by directory name
 	ByCwd      map[string]string       // the registry
 	Mesh       Mesh
+	Watcher    WatcherState
 }
 
 // Session is the state of a session; one that is not there is HomeAbsent.
@@ -38,6 +39,14 @@ func (o Observed) Names() []string {
 	return names
 }
 
+// WatcherState is the continuous mode of this sessions root.
+type WatcherState struct {
+	PID      int // 0: none runs
+	Owner    string
+	File     string    // the wire.yaml it keeps
+	LastPass time.Time // zero until the first one is over
+}
+
 // RelayFact is whether the file's local relay answers.
 type RelayFact string
 
@@ -46,17 +55,19 @@ const (
 	RelayUp       RelayFact = "up"
 	RelayDown     RelayFact = "down"     // refused: nothing listens there
 	RelayStranger RelayFact = "stranger" // something else answers on the port
+	RelayHung     RelayFact = "hung"     // ours, up long enough, and does not answer
 	RelaySilent   RelayFact = "silent"   // it takes connections and does not answer: unknown
 )
 
 // RelayState is one relay of the file.
 type RelayState struct {
-	Fact      RelayFact
-	Why       string     // cause of anything but up
-	Since     *time.Time // start of the process, where it is proven
-	ByApply   bool       // proven, and an apply started it
-	PID       int        // proven; 0 otherwise
-	OtherUses []string   // sessions outside the file with a live daemon and a slot on it
+	Fact       RelayFact
+	Why        string     // cause of anything but up
+	Since      *time.Time // start of the process, where it is proven
+	ByApply    bool       // proven, and an apply started it
+	PID        int        // proven; 0 otherwise
+	StartTicks uint64     // of the proven process
+	OtherUses  []string   // sessions outside the file with a live daemon and a slot on it
 }
 
 // HomeFact is how much of an identity a session's home holds.

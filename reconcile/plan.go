@@ -20,6 +20,7 @@ const (
 	StopAll        Kind = "stop daemons"    // whatever serves the session: down and destroy
 	RemovePins     Kind = "remove pins"     // sisters' routes and pins of a session that goes, extra edges
 	DestroySession Kind = "destroy session" // daemon, sisters' pins, home and key, registry
+	RestartRelay   Kind = "restart relay"   // ours lives and does not answer
 	StopRelay      Kind = "stop relay"      // down only
 )
 
@@ -71,6 +72,7 @@ type Report struct {
 // Plan is what Diff found. Changes are in an order that respects Needs.
 type Plan struct {
 	Changes   []Change
+	Held      []Change // starts of daemons that keep dying, for later (continuous mode)
 	Blocked   []Report // differs from the file and cannot be repaired by apply
 	Notes     []Report // beside the file: unmanaged sessions, extra edges, versions of the reference
 	Unmanaged []string
@@ -78,3 +80,6 @@ type Plan struct {
 
 // Empty says that nothing is left to do; every caller asks here.
 func (p Plan) Empty() bool { return len(p.Changes) == 0 }
+
+// Converged says that nothing differs from the file.
+func (p Plan) Converged() bool { return p.Empty() && len(p.Held) == 0 && len(p.Blocked) == 0 }

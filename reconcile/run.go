@@ -214,7 +214,22 @@ func (r Runner) do(ctx context.Context, c Change) (Outcome, error) {
 	if !ok {
 		return Failed, fmt.Errorf("no actuator for %q", c.Kind)
 	}
-	return a.Do(ctx, c)
+	act, done := graceful(ctx)
+	defer done()
+	return a.Do(act, c)
+}
+
+// safePoint is how long a change that is under way may go on after its run was called off.
+const safePoint = 5 * time.Second
+
+// graceful outlives ctx by safePoint: a change under way ends at a point from which the next run goes on.
+func graceful(ctx context.Context) (context.Context, func()) {
+	act, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		late := time.AfterFunc(safePoint, cancel)
+		context.AfterFunc(act, func() { late.Stop() })
+	})
+	return act, func() { stop(); cancel() }
 }
 
 // judged makes the outcome of a change with an error Failed, so that an actuator cannot contradict itself;

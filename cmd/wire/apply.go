@@ -66,12 +66,16 @@ func (c *planFlags) check(f *fleet) error {
 
 type applyCmd struct {
 	planFlags
-	DryRun   bool          `help:"Only print the plan (the same as wire plan)."`
-	Timeout  time.Duration `default:"2m" help:"Give up after this long, waiting for another apply included."`
-	Parallel int           `default:"8" help:"How many changes of one kind run at once."`
+	DryRun  bool          `help:"Only print the plan (the same as wire plan)."`
+	Timeout time.Duration `default:"2m" help:"Give up after this long, waiting for another apply included."`
+	watchFlags
+	Parallel int `default:"8" help:"How many changes of one kind run at once."`
 }
 
 func (c *applyCmd) Run(a *app) error {
+	if c.Watch {
+		return c.watch(a)
+	}
 	if c.DryRun {
 		return c.plan(a)
 	}

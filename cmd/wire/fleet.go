@@ -38,6 +38,7 @@ type fleet struct {
 	client  *client.Client
 	desired *spec.Desired
 	name    string // of the file, as messages call it
+	path    string // absolute, links not followed; "" for standard input
 }
 
 func (a *app) fleet(file string) (*fleet, error) {
@@ -61,14 +62,18 @@ func (a *app) fleet(file string) (*fleet, error) {
 		HomeDir: a.env.Home, LookupEnv: os.LookupEnv, Physical: home.Physical,
 		ByCwd: reg.ByCwd,
 	}
+	typed := ""
 	if path != "" {
 		env.Path, env.Dir = path, filepath.Dir(path)
+		if typed, err = filepath.Abs(name); err != nil {
+			return nil, err
+		}
 	}
 	desired, err := spec.Resolve(loaded, env)
 	if err != nil {
 		return nil, err
 	}
-	return &fleet{app: a, machine: m, client: client.New(10 * time.Second), desired: desired, name: name}, nil
+	return &fleet{app: a, machine: m, client: client.New(10 * time.Second), desired: desired, name: name, path: typed}, nil
 }
 
 // readSpec reads the wire.yaml that a command means; path is its physical one, "" for standard input.

@@ -94,7 +94,7 @@ func (p *progress) advice(r reconcile.Result) string {
 		again += " -f " + p.fleet.name
 	}
 	switch r.Change.Kind {
-	case reconcile.StartRelay:
+	case reconcile.StartRelay, reconcile.RestartRelay:
 		return "free the port or set relays.local.url, then `" + again + "`"
 	case reconcile.StartDaemon, reconcile.RestartDaemon:
 		return "read " + p.fleet.machine.Session(r.Change.Subjects[0]).DaemonLog() + ", then `" + again + "`"

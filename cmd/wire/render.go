@@ -14,6 +14,8 @@ func sign(c reconcile.Change) (mark, noun string) {
 	switch c.Kind {
 	case reconcile.StartRelay:
 		return "+", "relay"
+	case reconcile.RestartRelay:
+		return "~", "relay"
 	case reconcile.StopRelay:
 		return "-", "relay"
 	case reconcile.CreateSession:

@@ -132,3 +132,11 @@ func whyNone(s home.Session) string {
 	}
 	return fmt.Sprintf("pid %d is a daemon of another home: stale record", rec.PID)
 }
+
+// All are the proven daemons, ours first.
+func (s Serving) All() []Daemon {
+	if s.Ours == nil {
+		return s.Others
+	}
+	return append([]Daemon{*s.Ours}, s.Others...)
+}

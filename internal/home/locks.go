@@ -72,13 +72,8 @@ func (m Machine) LockApply(ctx context.Context, verb string, waiting func(Holder
 	return m.lockNamed(ctx, "apply.lock", verb, waiting)
 }
 
-// LockWatch takes ROOT/watch.lock, which one continuous mode holds for life, as LockApply does.
-func (m Machine) LockWatch(ctx context.Context, verb string, waiting func(Holder)) (unlock func(), err error) {
-	return m.lockNamed(ctx, "watch.lock", verb, waiting)
-}
-
 func (m Machine) lockNamed(ctx context.Context, name, verb string, waiting func(Holder)) (func(), error) {
-	if err := os.MkdirAll(m.Root, 0o700); err != nil {
+	if err := m.Ensure(); err != nil {
 		return nil, err
 	}
 	l, err := acquire(ctx, join(m.Root, name), os.O_RDWR|os.O_CREATE, waiting)

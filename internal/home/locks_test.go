@@ -138,9 +138,6 @@ func TestApplyLockNamesItsHolder(t *testing.T) {
 	if (h != Holder{os.Getpid(), "apply"}) {
 		t.Errorf("the lock says %+v", h)
 	}
-	watch, err := m.LockWatch(t.Context(), "apply --watch", func(Holder) { t.Error("watch.lock is not apply.lock") })
-	must(t, err)
-	watch()
 }
 
 func TestLockSurvivesKill(t *testing.T) {

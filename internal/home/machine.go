@@ -64,3 +64,10 @@ func (m Machine) env() Env {
 	e.WireHome, e.WireHomeSet = m.Base, m.Base != ""
 	return e
 }
+
+// WatchLife is the life lock of continuous mode: one for each sessions root. Its time of change is that of
+// the last pass.
+func (m Machine) WatchLife() string { return join(m.Root, "watch.lock") }
+
+// Ensure makes the sessions root.
+func (m Machine) Ensure() error { return os.MkdirAll(m.Root, 0o700) }

@@ -27,6 +27,7 @@ type Life struct {
 	Interval   int    `json:"interval,omitempty"` // seconds, daemon and notify
 	Bind       string `json:"bind,omitempty"`     // relay: the address as typed
 	Owner      string `json:"owner,omitempty"`    // of the wire.yaml that started it
+	File       string `json:"file,omitempty"`     // continuous mode: the wire.yaml it keeps
 	StartedBy  string `json:"started_by"`         // "apply", "session new", "operator", ...
 }
 

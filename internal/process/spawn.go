@@ -208,6 +208,12 @@ func openLog(path string) (f *os.File, from int64, err error) {
 	return f, from, nil
 }
 
+// Tail is the last lines of a log, at most n of them, for people.
+func Tail(path string, n int) string {
+	lines := strings.Split(tail(path, 0), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}
+
 // tail is the end of what was logged since from, whole lines, at most maxTail.
 func tail(path string, from int64) string {
 	f, err := os.Open(path)
