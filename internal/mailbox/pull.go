@@ -325,7 +325,7 @@ func (b *Box) flush(verdicts []verdict, now time.Time) error {
 	var log [][]byte
 	for _, v := range verdicts {
 		if v.request != nil {
-			if err := v.request.store(b.home, now); err != nil {
+			if err := b.home.StoreInbound(*v.request); err != nil {
 				return err
 			}
 		}
@@ -381,7 +381,7 @@ func (p *part) count(verdicts []verdict) {
 			EventID: v.id, Reason: v.refused.Reason, Transient: v.refused.Transient, SchemaVersion: v.schema,
 		})
 		if v.request != nil {
-			p.requests = append(p.requests, Request{EventID: v.id, Handle: v.request.handle, DID: identity.DID(v.request.did)})
+			p.requests = append(p.requests, Request{EventID: v.id, Handle: v.request.Handle, DID: v.request.DID})
 		}
 	}
 }
