@@ -13,7 +13,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"wirefleet.dev/wire/internal/home"
-	"wirefleet.dev/wire/internal/identity"
 	"wirefleet.dev/wire/internal/relay"
 	"wirefleet.dev/wire/internal/relay/client"
 	"wirefleet.dev/wire/reconcile"
@@ -177,32 +176,6 @@ func slots(t *testing.T, h home.Session) []home.Endpoint {
 		t.Fatal(err)
 	}
 	return rf.Self()
-}
-
-// A slot of the federation relay stands before the local one, and each replaces only its own scope.
-func TestEndpointsKeepTheirOrder(t *testing.T) {
-	fed := home.Endpoint{RelayURL: "http://f", SlotID: "1", SlotToken: identity.NewToken("t"), Scope: home.Federation}
-	loc := home.Endpoint{RelayURL: "http://l", SlotID: "2", SlotToken: identity.NewToken("t"), Scope: home.Local}
-	newer := loc
-	newer.SlotID = "3"
-	for _, c := range []struct {
-		have  []home.Endpoint
-		fresh home.Endpoint
-		want  []string
-	}{
-		{nil, loc, []string{"2"}},
-		{[]home.Endpoint{fed}, loc, []string{"1", "2"}},
-		{[]home.Endpoint{loc}, fed, []string{"1", "2"}},
-		{[]home.Endpoint{fed, loc}, newer, []string{"1", "3"}},
-	} {
-		var got []string
-		for _, e := range withEndpoint(c.have, c.fresh) {
-			got = append(got, e.SlotID)
-		}
-		if diff := cmp.Diff(c.want, got); diff != "" {
-			t.Error(diff)
-		}
-	}
 }
 
 // One broken home fails its own edges; the others are made.
