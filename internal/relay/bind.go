@@ -33,7 +33,7 @@ func bindAddrs(ctx context.Context, bind string) ([]netip.Addr, error) {
 	}
 	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 	if err != nil {
-		return nil, fmt.Errorf("the host %q did not resolve: %w", host, err)
+		return nil, fmt.Errorf("resolving bind host %q: %w", host, err)
 	}
 	for i := range addrs {
 		addrs[i] = addrs[i].Unmap() // Go's resolver maps every IPv4 address
@@ -71,7 +71,7 @@ func oldIPv4(s string) (netip.Addr, bool) {
 func checkLoopback(addrs []netip.Addr) error {
 	for _, a := range addrs {
 		if !isLoopback(a) {
-			return fmt.Errorf("--local-only refuses the non-loopback address %s", a)
+			return fmt.Errorf("--local-only refuses non-loopback bind (%s)", a)
 		}
 	}
 	return nil

@@ -43,7 +43,7 @@ type BindError struct {
 	Err  error
 }
 
-func (e *BindError) Error() string { return fmt.Sprintf("cannot serve on %s: %v", e.Bind, e.Err) }
+func (e *BindError) Error() string { return fmt.Sprintf("binding %s: %v", e.Bind, e.Err) }
 func (e *BindError) Unwrap() error { return e.Err }
 
 // LifeLock is the path of server.lock in a state directory.
