@@ -209,7 +209,7 @@ func meshDocument(st census.MeshStatus, stale int64) any {
 	federation := orEmpty(st.FederationOnly)
 	if len(st.Sisters) == 0 {
 		return map[string]any{
-			"edges": []any{}, "federation_only": federation, "local_relays": nil, "local_relay": nil,
+			"edges": []any{}, "federation_only": federation, "local_relay": nil,
 			"note": noSisters, "sessions": []any{},
 			"summary": map[string]any{"asymmetric": 0, "edge_count": 0, "healthy": 0, "session_count": 0, "stale": 0},
 		}
