@@ -27,13 +27,18 @@ var mask = regexp.MustCompile(strings.Join([]string{
 	`[A-Za-z0-9+/]{86}==`, `[A-Za-z0-9+/]{43}=`,
 	`\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b`,
 	`\b[0-9a-f]{64}\b`, `\b[0-9a-f]{32}\b`, `\b[0-9a-f]{8}\b`, `\([0-9a-f]{12}\)`,
+	`\bpids?[ =:][0-9, ]*[0-9]`, `silent \d+s`, `fresh \(\d+s\)`, `\(\d+ms`, `\b\d+[smh] ago`, `^\[\d{10}\]`,
 	`\b202\d-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)?`,
 }, "|"))
+
+// ids are those of them that stand for one thing all through a file.
+var ids = regexp.MustCompile(`^(?:[0-9a-f]{8}(?:-[0-9a-f-]+)?|[0-9a-f]{32}|[0-9a-f]{64}|[A-Za-z0-9+/]{43,86}=+)$`)
 
 // clock are the numbers that tell time, sizes or processes: only that they are numbers is compared.
 var clock = map[string]bool{
 	"pid": true, "new_pid": true, "latency_ms": true, "rtt_ms": true, "last_pull_at_unix": true, "silent_secs": true,
-	"age_seconds": true, "expires_unix": true, "log_size_bytes": true,
+	"age_seconds": true, "expires_unix": true, "log_size_bytes": true, "ts": true, "all_running_pids": true, "orphans": true,
+	"running_pids": true, "would_kill": true, "killed": true,
 }
 
 func masked(s string) string { return mask.ReplaceAllString(s, "<id>") }
@@ -183,7 +188,8 @@ func (w *world) diffNode(d *differences, path string, want, got node) {
 		}
 	case json.Number:
 		n, ok := got.(json.Number)
-		if !ok || n != want && !clock[path[strings.LastIndexByte(path, '.')+1:]] {
+		key, _, _ := strings.Cut(path[strings.LastIndexByte(path, '.')+1:], "[")
+		if !ok || n != want && !clock[key] {
 			d.add("%s: %s, want %s", path, show(got), want)
 		}
 	case string:
@@ -238,8 +244,8 @@ func (w *world) same(want, got string) bool {
 	}
 	theirs, ours := mask.FindAllString(want, -1), mask.FindAllString(got, -1)
 	for i, id := range theirs {
-		if strings.Contains(id, "T") && strings.Contains(id, ":") || strings.HasPrefix(id, "(") {
-			continue // a time, the beginning of an id
+		if !ids.MatchString(id) {
+			continue // a time, a number, the beginning of an id
 		}
 		if !w.bind(id, ours[i]) {
 			return false
@@ -302,7 +308,7 @@ func matches(entry, line string, whole bool) bool {
 func diffChanges(d *differences, want, got []string) {
 	expected := map[string]string{}
 	for _, line := range want {
-		letter, path := line[:1], line[strings.LastIndexByte(line, ' ')+1:]
+		letter, path := changed(line)
 		if !ourOwn(path) {
 			expected[path] = letter
 		}
@@ -329,6 +335,15 @@ func diffChanges(d *differences, want, got []string) {
 	for _, path := range slices.Sorted(maps.Keys(actual)) {
 		d.add("files: %s %s is not in the reference", actual[path], path)
 	}
+}
+
+// changed reads a line of files_changed: letter, mode (not of a directory), path.
+func changed(line string) (letter, path string) {
+	letter, path, _ = strings.Cut(line, " ")
+	if mode, rest, ok := strings.Cut(path, " "); ok && len(mode) == 4 && strings.Trim(mode, "01234567") == "" {
+		path = rest
+	}
+	return letter, path
 }
 
 func underneath(paths map[string]string, dir string) bool {

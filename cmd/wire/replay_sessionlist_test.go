@@ -22,7 +22,8 @@ var sessionListScript = script{
 		"list-json":               {before: extraDirectories},
 		"second-cwd":              {before: removed("h/sessions/emptydir", "h/sessions/.hidden", "h/sessions/UPPER", "h/sessions/zlink", "h/sessions/afile")},
 
-		"list-json-daemon-running":              {before: daemonOf("boreas")},
+		"list-json-several-cwds":                {edit: cwdOfAtlas},
+		"list-json-daemon-running":              {before: daemonOf("boreas"), edit: cwdOfAtlas},
 		"list-text-daemon-running":              {edit: cwdOfAtlas},
 		"list-json-daemon-stopped-pidfile-left": {before: stopped("boreas"), edit: cwdOfAtlas},
 		"list-json-pidfile-bare-integer":        {before: pidFile("boreas", "%d"), run: onlyRowOf("boreas")},
@@ -43,7 +44,7 @@ var sessionListScript = script{
 			before: editJSON("h/sessions/boreas/config/wire/agent-card.json", func(doc map[string]any) { delete(doc, "handle") }),
 			edit:   cwdOfAtlas,
 		},
-		"list-json-card-corrupt":       {before: file("h/sessions/boreas/config/wire/agent-card.json", "{")},
+		"list-json-card-corrupt":       {edit: cwdOfAtlas, before: file("h/sessions/boreas/config/wire/agent-card.json", "{")},
 		"list-text-card-corrupt":       {edit: cwdOfAtlas},
 		"list-local-json-card-corrupt": {edit: cwdOfAtlas},
 
@@ -77,9 +78,9 @@ func extraDirectories(w *world) error {
 // cwdOfAtlas: two directories are registered for atlas, and the reference shows an arbitrary one. We show the
 // first in byte order.
 func cwdOfAtlas(r *record) {
-	r.JSON = bytes.ReplaceAll(r.JSON, []byte(`"$ROOT/w"`), []byte(`"/srv/atlas"`))
+	r.JSON = bytes.ReplaceAll(r.JSON, []byte(`"/srv/atlas"`), []byte(`"$ROOT/w"`))
 	for i, l := range r.Lines {
-		r.Lines[i] = strings.ReplaceAll(l, "$ROOT/w", "/srv/atlas")
+		r.Lines[i] = strings.ReplaceAll(l, "/srv/atlas", "$ROOT/w")
 	}
 }
 

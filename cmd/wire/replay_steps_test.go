@@ -130,3 +130,29 @@ func together(edits ...func(*record)) func(*record) {
 		}
 	}
 }
+
+// copied is a preparation that copies a file.
+func copied(from, to string) func(*world) error {
+	return func(w *world) error {
+		data, err := os.ReadFile(w.path(from))
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(w.path(to), data, 0o644)
+	}
+}
+
+// hasFiles holds a tree to the record's list of files.
+func (w *world) hasFiles(r *record) error {
+	var want []string
+	if err := json.Unmarshal(r.All["files"], &want); err != nil {
+		return err
+	}
+	var d differences
+	for _, path := range want {
+		if _, err := os.Stat(w.path(path)); err != nil && !ourOwn(path) {
+			d.add("%v", err)
+		}
+	}
+	return d.err()
+}

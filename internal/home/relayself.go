@@ -47,8 +47,7 @@ func (r *RelayFile) selfTree() (canon.Doc, bool) {
 
 // SetSelf replaces self.endpoints and the flat trio (first federation, else first local); cursors and
 // unknown keys stay, but the cursor of a scope whose slot changed is dropped. Keys of others in an endpoint
-// stay with its slot, and list elements of a scope that only later versions know stay behind ours. One
-// federation slot is the trio alone where there is no list yet, as the reference writes it (4.1). Where
+// stay with its slot, and list elements of a scope that only later versions know stay behind ours. Where
 // self is neither object nor null, UpdateRelay fails.
 func (r *RelayFile) SetSelf(endpoints []Endpoint) {
 	if !r.editable("self") {
@@ -65,9 +64,7 @@ func (r *RelayFile) SetSelf(endpoints []Endpoint) {
 		position = r.Cursor(local)
 	}
 
-	if _, listed := rec["endpoints"]; listed || !trioSays(endpoints) {
-		r.setSelfMember("endpoints", mergeList(rec, endpoints))
-	}
+	r.setSelfMember("endpoints", mergeList(rec, endpoints))
 	if any {
 		r.setSelfMember("relay_url", flat.RelayURL)
 		r.setSelfMember("slot_id", flat.SlotID)
@@ -88,11 +85,6 @@ func (r *RelayFile) SetSelf(endpoints []Endpoint) {
 	} else {
 		r.setSelfMember(cursorLocal, position)
 	}
-}
-
-// trioSays says whether the flat trio says it all: that it is read as a federation slot is the reference's rule.
-func trioSays(endpoints []Endpoint) bool {
-	return len(endpoints) == 1 && endpoints[0].Scope == Federation
 }
 
 // mergeList is the new endpoint list with what others wrote into the elements of the old one.

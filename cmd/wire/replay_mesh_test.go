@@ -1,0 +1,121 @@
+//go:build linux
+
+package main_test
+
+import (
+	"errors"
+	"strings"
+)
+
+// The events that the reference's pair-all-local leaves in each pair's slots.
+func handshakes(pairs ...string) func(*world) error {
+	return func(w *world) error {
+		for _, p := range pairs {
+			a, b, _ := strings.Cut(p, "-")
+			if err := w.dropped(w.session(a), w.session(b)); err != nil {
+				return err
+			}
+			if err := w.acked(w.session(b), w.session(a)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+func pulled(names ...string) func(*world) error {
+	return func(w *world) error {
+		for _, n := range names {
+			if err := w.wire(w.session(n), "pull"); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// noHandshake: pair-all-local writes no inbox line and no pending request.
+var noHandshake = unchanged("/inbox/", "/pending-inbound-pairs/")
+
+var meshScript = script{
+	start: up(localRelay, federationRelay),
+	steps: map[string]step{
+		"pair": {
+			row: "mesh-by-files", ours: noHandshake,
+			after: all(handshakes("atlas-boreas", "atlas-corvus", "boreas-corvus"), pulled("atlas", "boreas", "corvus")),
+		},
+		"broadcast-event-received": {home: "$ROOT/h/sessions/boreas", check: eventsIn(boreasHome + "state/wire/inbox/atlas.jsonl")},
+		"routed-event-received":    {home: "$ROOT/h/sessions/boreas", check: eventsIn(boreasHome + "state/wire/inbox/atlas.jsonl")},
+		"broadcast-relay-dead":     {before: down(localRelay)},
+	},
+}
+
+var meshStatusScript = script{
+	start: up(localRelay, federationRelay, secondRelay),
+	steps: map[string]step{
+		"pair":                      {row: "mesh-by-files", ours: noHandshake, after: handshakes("atlas-boreas")},
+		"stale-threshold-zero-json": {before: silent},
+		"pair-2":                    {row: "mesh-by-files", ours: noHandshake, after: handshakes("atlas-corvus", "boreas-corvus")},
+		"pair-3": {row: "mesh-by-files", ours: noHandshake, after: handshakes("atlas-boreas", "atlas-eos", "atlas-fauna",
+			"boreas-eos", "boreas-fauna", "corvus-eos", "corvus-fauna", "eos-fauna")},
+		"one-relay-dead-json":         {before: down(secondRelay)},
+		"both-local-relays-dead-json": {before: down(localRelay)},
+		"wrong-token-json":            {before: all(up(localRelay), wrongToken)},
+		"peer-entry-null-json": {before: editJSON(atlasHome+"config/wire/relay.json", func(doc map[string]any) {
+			doc["peers"] = map[string]any{"boreas": nil}
+		})},
+		"corrupt-card-json": {before: file(boreasHome+"config/wire/agent-card.json", "{")},
+		"root-unreadable":   {before: file("bad/sessions", ""), row: "os-error-words", ours: says("error: ", "not a directory")},
+	},
+}
+
+// silent waits until the last pull is a second ago.
+func silent(w *world) error {
+	dir := w.path("h")
+	return until(func() error {
+		got, err := w.run(&record{
+			Argv: []string{"wire", "session", "mesh-status", "--json"}, Env: map[string]*string{"WIRE_HOME": &dir},
+		})
+		if err == nil && strings.Contains(got.out, `"silent_secs":0`) {
+			err = errors.New("pulled less than a second ago")
+		}
+		return err
+	})
+}
+
+// wrongToken: atlas holds a token of boreas that the relay does not know.
+func wrongToken(w *world) error {
+	return editJSON(atlasHome+"config/wire/relay.json", func(doc map[string]any) {
+		boreas := doc["peers"].(map[string]any)["boreas"].(map[string]any)
+		boreas["slot_token"] = "wrong"
+		for _, e := range boreas["endpoints"].([]any) {
+			e.(map[string]any)["slot_token"] = "wrong"
+		}
+	})(w)
+}
+
+var pairAllScript = script{
+	start: up(localRelay, secondRelay),
+	steps: map[string]step{
+		"three-sessions-json": {
+			row: "mesh-by-files", ours: noHandshake,
+			after: all(handshakes("atlas-boreas", "atlas-corvus", "boreas-corvus"), pulled("atlas", "boreas", "corvus")),
+		},
+		"inbox-of-initiator":                 {home: "$ROOT/h", check: inboxOfAtlas},
+		"state-tree-of-acceptor-boreas":      {home: "$ROOT/h", check: treeOfBoreas},
+		"half-pair-driven-again":             {row: "mesh-by-files", ours: noHandshake},
+		"different-local-relays-are-paired":  {row: "mesh-by-files", ours: noHandshake},
+		"dead-relay-of-one-session-json":     {before: down(secondRelay)},
+		"both-relays-dead-json":              {before: down(localRelay)},
+		"corrupt-card-of-one-session":        {before: all(up(localRelay), file("h/sessions/fauna/config/wire/agent-card.json", "{"))},
+		"directory-name-differs-from-handle": {before: renamed("h/sessions/eos", "h/sessions/renamed")},
+	},
+}
+
+// inboxOfAtlas holds the last line from boreas to the record's.
+func inboxOfAtlas(w *world, r *record) error {
+	return eventsIn(atlasHome+"state/wire/inbox/boreas.jsonl")(w, r)
+}
+
+// treeOfBoreas: the acceptor has the record's files.
+func treeOfBoreas(w *world, r *record) error { return w.hasFiles(r) }

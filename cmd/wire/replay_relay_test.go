@@ -1,0 +1,114 @@
+//go:build linux
+
+package main_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"syscall"
+)
+
+var relayScript = script{
+	start: up(secondRelay),
+	steps: map[string]step{
+		"relay-server-local-only-no-port":           {row: "relay-bind-words", ours: says("error: binding 127.0.0.1: there is no port")},
+		"relay-server-local-only-name-unresolvable": {row: "relay-bind-words", ours: says("error: binding nohost.invalid:8790: resolving bind host \"nohost.invalid\": ")},
+		"relay-server-bad-bind":                     {row: "relay-bind-words", ours: says("error: binding nonsense: ")},
+		"relay-server-local-only-localhost":         {edit: anyPort, run: saidThenEnded(2)},
+		"relay-server-local-only-ipv6":              {edit: anyPort, run: saidThenEnded(2)},
+		"relay-server-default-bind-sigterm":         {run: askedAndSignalled},
+		"relay-server-sigint":                       {run: askedAndSignalled},
+		"relay-server-local-only":                   {run: askedAndSignalled},
+		"relay-server-user-state":                   {run: askedAndSignalled},
+		"relay-server-user-state-local-only":        {run: askedAndSignalled, row: "relay-stops-cleanly", ours: stopsCleanly("user/.local/state/wire-relay/local")},
+		"relay-server-port-in-use":                  {before: up(federationRelay)},
+		"add-b":                                     {},
+		"pin-a":                                     {before: copied("a/config/wire/agent-card.json", "alice.json")},
+		"wire-close-event":                          {home: "$ROOT/b", check: eventsIn("b/state/wire/inbox/alice.jsonl")},
+		"rotate-relay-dead":                         {before: down(federationRelay)},
+	},
+}
+
+// stopsCleanly: SIGTERM ends our relay as SIGINT does, its counters stored.
+func stopsCleanly(dir string) func(*record) {
+	return func(r *record) {
+		done := 0
+		r.Exit = &done
+		r.Changed = append(r.Changed, "A 0600 "+dir+"/counters.json")
+	}
+}
+
+// anyPort: a name or an IPv6 address has no port of our own, so the system chooses one.
+func anyPort(r *record) {
+	for i, a := range r.Argv {
+		r.Argv[i] = strings.Replace(a, ":8790", ":0", 1)
+	}
+	for i, s := range r.Stderr {
+		r.Stderr[i] = strings.Replace(s, ":8790", ":0", 1)
+	}
+}
+
+// saidThenEnded lets a command print so many lines on stderr and ends it as the recorder did.
+func saidThenEnded(lines int) func(*world, *record) (result, error) {
+	return func(w *world, r *record) (result, error) {
+		p, err := w.start(r)
+		if err != nil {
+			return result{}, err
+		}
+		if err := p.says(lines); err != nil {
+			_, _ = p.end(syscall.SIGKILL)
+			return result{}, err
+		}
+		return p.end(syscall.SIGTERM)
+	}
+}
+
+// askedAndSignalled starts the relay, asks what the record asks, and sends the record's signal.
+func askedAndSignalled(w *world, r *record) (result, error) {
+	p, err := w.start(r)
+	if err != nil {
+		return result{}, err
+	}
+	if err := p.says(1); err != nil {
+		_, _ = p.end(syscall.SIGKILL)
+		return result{}, err
+	}
+	asked := w.ask(r)
+	got, err := p.end(map[string]syscall.Signal{"SIGTERM": syscall.SIGTERM, "SIGINT": syscall.SIGINT}[r.Signal])
+	if err == nil {
+		err = asked
+	}
+	return got, err
+}
+
+func (w *world) ask(r *record) error {
+	want := map[string]int{}
+	if raw, ok := r.All["http_status"]; ok {
+		if err := json.Unmarshal(raw, &want); err != nil {
+			return err
+		}
+	}
+	base := "http://" + net.JoinHostPort(w.host, federationRelay)
+	for line, status := range want {
+		method, path, _ := strings.Cut(line, " ")
+		req, err := http.NewRequest(method, base+path, strings.NewReader("{}"))
+		if err != nil {
+			return err
+		}
+		if method == http.MethodPost {
+			req.Header.Set("Content-Type", "application/json")
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return err
+		}
+		resp.Body.Close()
+		if resp.StatusCode != status {
+			return fmt.Errorf("%s: %d, want %d", line, resp.StatusCode, status)
+		}
+	}
+	return nil
+}

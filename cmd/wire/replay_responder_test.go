@@ -1,0 +1,51 @@
+//go:build linux
+
+package main_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+)
+
+const reactorCursor = "b/state/wire/reactor.cursor"
+
+var responderScript = script{
+	start: up(federationRelay),
+	steps: map[string]step{
+		"responder-set-dead":    {before: down(federationRelay)},
+		"pin":                   {before: all(up(federationRelay), copied("a/config/wire/agent-card.json", "alice.json"))},
+		"reactor-kind-name":     {before: removed(reactorCursor)},
+		"reactor-kind-number":   {before: removed(reactorCursor)},
+		"reactor-peer-unknown":  {before: removed(reactorCursor)},
+		"reactor-run":           {before: removed(reactorCursor)},
+		"reactor-handler-saw":   {home: "$ROOT/b", check: handlerSaw},
+		"reactor-handler-fails": {before: removed(reactorCursor)},
+		"reactor-rate-limit":    {before: removed(reactorCursor)},
+	},
+}
+
+// handlerSaw: each handler got its variables, and the event on stdin; they run in parallel, so the lines may
+// mix, but not the texts in them.
+func handlerSaw(w *world, r *record) error {
+	data, err := os.ReadFile(w.path("w/handler.txt"))
+	if err != nil {
+		return err
+	}
+	var lines []string
+	if err := json.Unmarshal(r.All["lines"], &lines); err != nil {
+		return err
+	}
+	for _, kind := range []string{"claim", "decision"} {
+		i := slices.IndexFunc(lines, func(l string) bool { return strings.HasPrefix(l, "alice ") && strings.HasSuffix(l, " "+kind) })
+		if want := w.local(lines[i]); !strings.Contains(string(data), want) {
+			return fmt.Errorf("no handler saw %q:\n%s", want, data)
+		}
+	}
+	if n := strings.Count(string(data), `{"body":`); n != 3 {
+		return fmt.Errorf("%d events on stdin, want 3:\n%s", n, data)
+	}
+	return nil
+}
