@@ -26,6 +26,8 @@ func (d *daemon) loop(ctx context.Context, first int, bells [2]wake, work func(c
 	for {
 		if d.present() {
 			work(ctx)
+		} else {
+			d.check.up() // the keeper ends it
 		}
 		for ; first > 0; first-- {
 			d.first <- struct{}{}
