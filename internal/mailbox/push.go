@@ -120,7 +120,7 @@ func (b *Box) Push(ctx context.Context, o PushOptions) (PushResult, error) {
 	err = errors.Join(errs...)
 	b.idle = nil
 	if err == nil && o.Peer == "" && !slices.ContainsFunc(jobs, func(j *peerPush) bool { return j.left }) {
-		b.rest(seen, jobs)
+		b.rest(seen, queued, jobs)
 	}
 	return out, err
 }
@@ -144,16 +144,13 @@ func (b *Box) nothingNew() bool {
 	return true
 }
 
-// rest remembers that this push left nothing. Outboxes of handles that are not pinned count with the size
-// they have: they begin to matter with a pin, which changes relay.json.
-func (b *Box) rest(seen idle, jobs []*peerPush) {
+// rest remembers that this push left nothing in the outboxes it found. Those of handles that are not pinned
+// count with the size they have: they begin to matter with a pin, which changes relay.json. One that came
+// since is no part of it.
+func (b *Box) rest(seen idle, queued []string, jobs []*peerPush) {
 	now := time.Now()
 	seen.relay, seen.trust = seen.relay.settled(now), seen.trust.settled(now)
 	seen.sent, seen.sizes = stampOf(b.home.SentFile()), map[string]int64{}
-	queued, err := b.home.OutboxPeers()
-	if err != nil {
-		return
-	}
 	for _, handle := range queued {
 		if path, err := b.home.Outbox(handle); err == nil {
 			seen.sizes[handle] = fileSize(path)

@@ -406,6 +406,32 @@ func TestPushFullSlot(t *testing.T) {
 	}
 }
 
+// TestPushOutboxMadeMeanwhile: the first message to a peer that is queued while a push posts to another one is
+// what the next push is for, though that push left nothing of what it had found.
+func TestPushOutboxMadeMeanwhile(t *testing.T) {
+	w := newWorld(t, "api", "web", "docs")
+	w.trust("api", "web", time.Now())
+	w.pin("api", "docs")
+	srv := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		w.send("api", "docs", "meanwhile")
+		rw.WriteHeader(201)
+		fmt.Fprint(rw, `{"event_id":null,"status":"stored"}`)
+	}))
+	defer srv.Close()
+	w.route("api", "web", home.Endpoint{RelayURL: srv.URL, SlotID: "aa", SlotToken: identity.NewToken("t"), Scope: home.Federation})
+	w.send("api", "web", "one")
+	for _, path := range []string{w.session("api").RelayFile(), w.session("api").TrustFile()} {
+		check(os.Chtimes(path, time.Time{}, time.Now().Add(-time.Minute))) // too young, they would be read again anyway
+	}
+	api := w.box("api")
+	if res := w.push(api); len(res.Pushed) != 1 || res.Pushed[0].Peer != "web" {
+		t.Errorf("%+v", res)
+	}
+	if res := w.push(api); len(res.Pushed) != 1 || res.Pushed[0].Peer != "docs" {
+		t.Errorf("what came meanwhile: %+v", res)
+	}
+}
+
 // TestPushManyPeers: peers are served beside each other, each one's lines in order; results are sorted.
 func TestPushManyPeers(t *testing.T) {
 	names := []string{"hub"}
