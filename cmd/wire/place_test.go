@@ -17,8 +17,9 @@ import (
 )
 
 // patience is how long a condition is waited for. It is no assertion about speed: a healthy run needs a
-// hundredth of it, and a machine that is busy with other things shall not fail a test.
-const patience = 60 * time.Second
+// hundredth of it, and a machine that is busy with other things shall not fail a test. It is less than the
+// minute after which a daemon looks everywhere again, so that what only that finds counts as lost.
+const patience = 30 * time.Second
 
 // place is where one test lives.
 type place struct {
