@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 }
 
 // victim is a relay in a process of its own.
-func victim(t *testing.T, dir string) (*running, *exec.Cmd) {
+func victim(t testing.TB, dir string) (*running, *exec.Cmd) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), crashDir+"="+dir, "HOME="+t.TempDir())

@@ -27,7 +27,7 @@ func TestNothingIsAcknowledgedBeforeSync(t *testing.T) {
 		return syncData(f)
 	}
 	answered := make(chan *posting, 1)
-	go func() { answered <- slot.post(readEvent([]byte(`{"event_id":"a"}`))) }()
+	go func() { answered <- slot.post(readEvent([]byte(`{"event_id":"a"}`)), maxSlot) }()
 	<-entered
 	if page, err := slot.page(nil, 10); err != nil || string(page) != "[]" {
 		t.Errorf("listed before the sync: %s, %v", page, err)
@@ -71,7 +71,7 @@ func TestPostsShareASync(t *testing.T) {
 	const posters = 20
 	var wg sync.WaitGroup
 	post := func(i int) {
-		if p := slot.post(readEvent(fmt.Appendf(nil, `{"event_id":"%d"}`, i))); p.outcome != stored {
+		if p := slot.post(readEvent(fmt.Appendf(nil, `{"event_id":"%d"}`, i)), maxSlot); p.outcome != stored {
 			t.Errorf("post %d: %+v", i, p)
 		}
 	}
@@ -152,7 +152,7 @@ func TestFailedWrite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	post := func(event string) *posting { return slot.post(readEvent([]byte(event))) }
+	post := func(event string) *posting { return slot.post(readEvent([]byte(event)), maxSlot) }
 	if p := post(`{"event_id":"a"}`); p.outcome != stored {
 		t.Fatalf("post: %+v", p)
 	}

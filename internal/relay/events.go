@@ -92,7 +92,7 @@ func (s *server) post(w http.ResponseWriter, r *http.Request, id string) {
 		replyTooLarge(w, "event")
 		return
 	}
-	p := slot.post(e)
+	p := slot.post(e, maxSlot)
 	switch p.outcome {
 	case stored:
 		s.store.counters.posts.Add(1)

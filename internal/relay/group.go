@@ -9,6 +9,7 @@ import (
 // all: whoever comes while a write is under way is in the next one.
 type group[T any] struct {
 	commit func(batch []T)
+	turns  chan struct{} // nil, or how many groups may write at a time
 
 	mu       sync.Mutex
 	queue    []*member[T]
@@ -46,6 +47,7 @@ func (g *group[T]) do(item T) {
 
 // lead writes the queue, of which m is a part. It is called with mu held.
 func (g *group[T]) lead(m *member[T]) {
+	turn := g.takeTurn()
 	g.await()
 	members := g.queue
 	g.queue, g.spare = g.spare[:0], nil
@@ -57,6 +59,9 @@ func (g *group[T]) lead(m *member[T]) {
 	}
 	g.commit(g.batch)
 	clear(g.batch)
+	if turn {
+		<-g.turns
+	}
 
 	g.mu.Lock()
 	g.expected = len(members)
@@ -81,6 +86,19 @@ func (g *group[T]) lead(m *member[T]) {
 		g.spare = members[:0]
 	}
 	g.mu.Unlock()
+}
+
+// takeTurn waits until few enough groups write. On a fast disk more writes at a time are only smaller ones,
+// and each costs as much as two requests; on a slow one they share the disk's own commit, so nobody waits.
+// mu is held before and after.
+func (g *group[T]) takeTurn() bool {
+	if g.turns == nil || g.pause > 0 {
+		return false
+	}
+	g.mu.Unlock()
+	g.turns <- struct{}{}
+	g.mu.Lock()
+	return true
 }
 
 // await gives those that the last write released the time to come back, where a write is slow enough for

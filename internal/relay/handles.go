@@ -305,7 +305,7 @@ func (s *server) intro(w http.ResponseWriter, r *http.Request, nick string) {
 		replyTooLarge(w, "intro event")
 		return
 	}
-	p := s.store.slotOf(h.slotID).post(e)
+	p := s.store.slotOf(h.slotID).post(e, maxIntros)
 	switch p.outcome {
 	case stored:
 		id := any(nil)

@@ -72,3 +72,32 @@ func (r *replay) walkPages(t *testing.T, e exchange) {
 		t.Errorf("%d page for %d events of 256 KiB", pages, want)
 	}
 }
+
+// Strangers cannot fill the last quarter of a slot: who holds its token can still write.
+func TestIntrosLeaveRoom(t *testing.T) {
+	_, texts := fixtures(t)
+	s := unserved(t)
+	slot, err := s.store.allocate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	claim := `{"nick":"bobby","slot_id":"` + slot.id + `","card":` + texts["card_bob"] + `}`
+	if w := ask(s, "/v1/handle/claim", slot.token, claim); w.Code != http.StatusCreated {
+		t.Fatalf("claim: %d %s", w.Code, w.Body)
+	}
+	intro := `{"event":` + texts["intro_alice"] + `}`
+	if _, err := slot.view(); err != nil {
+		t.Fatal(err)
+	}
+	slot.used = maxIntros - int64(len(texts["intro_alice"])) + 1
+	if w := ask(s, "/v1/handle/intro/bobby", "", intro); w.Code != http.StatusRequestEntityTooLarge {
+		t.Errorf("intro: %d %s, want 413", w.Code, w.Body)
+	}
+	slot.used--
+	if w := ask(s, "/v1/handle/intro/bobby", "", intro); w.Code != http.StatusCreated {
+		t.Errorf("intro: %d %s, want 201", w.Code, w.Body)
+	}
+	if w := ask(s, "/v1/events/"+slot.id, slot.token, `{"event":{}}`); w.Code != http.StatusCreated {
+		t.Errorf("post: %d %s, want 201", w.Code, w.Body)
+	}
+}

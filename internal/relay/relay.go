@@ -7,6 +7,7 @@
 package relay
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"runtime"
 	"time"
 
 	"wirefleet.dev/wire/internal/process"
@@ -86,6 +88,8 @@ func Serve(ctx context.Context, c Config) error {
 		return err
 	}
 	defer st.close()
+	// A thread that waits for the disk keeps its processor for a while; as many again serve requests.
+	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), 2*runtime.NumCPU()))
 	l, err := listen(ctx, c.Bind, addrs)
 	if err != nil {
 		return &BindError{Bind: c.Bind, Err: err}
@@ -112,7 +116,8 @@ func takeStateDir(c Config) (release func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	life.Bind, life.Build, life.Owner, life.StartedBy = c.Bind, c.Build, c.Owner, c.StartedBy
+	life.Bind, life.Build = c.Bind, cmp.Or(c.Build, life.Build)
+	life.Owner, life.StartedBy = c.Owner, c.StartedBy
 	release, err = process.TakeLife(LifeLock(c.StateDir), life)
 	if err != nil {
 		return nil, fmt.Errorf("relay state %s: %w", c.StateDir, err)

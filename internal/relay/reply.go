@@ -17,10 +17,15 @@ func replyText(w http.ResponseWriter, code int, text string) {
 func replyJSON(w http.ResponseWriter, code int, body []byte) {
 	h := w.Header()
 	h["Content-Type"] = jsonType
-	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	if len(body) > countedByHTTP {
+		h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	}
 	w.WriteHeader(code)
 	_, _ = w.Write(body) // the client may be gone
 }
+
+// countedByHTTP is up to which length net/http itself finds out the Content-Length of an answer.
+const countedByHTTP = 1 << 10
 
 func replyDoc(w http.ResponseWriter, code int, doc canon.Doc) { replyJSON(w, code, canon.Compact(doc)) }
 

@@ -19,6 +19,10 @@ import (
 const (
 	maxEvent = 262144
 	maxSlot  = 67108864
+
+	// maxIntros is up to where strangers may fill a slot: the rest is for those who hold its token, else
+	// anybody could close a mailbox for ever (relay.md Q25).
+	maxIntros = maxSlot / 4 * 3
 )
 
 // slot is one mailbox. Of its events only places in the file and hashes are in memory.
@@ -56,7 +60,7 @@ type line struct {
 
 func (st *store) newSlot(id, token string) *slot {
 	s := &slot{id: id, token: token, st: st}
-	s.writes.commit = s.commit
+	s.writes.commit, s.writes.turns = s.commit, st.turns
 	return s
 }
 
@@ -156,6 +160,7 @@ const (
 // posting is one event on its way to disk.
 type posting struct {
 	event   event
+	limit   int64  // of bytes in the slot
 	hash    uint64 // of the text
 	outcome outcome
 	used    int64 // where the quota stood
@@ -163,9 +168,9 @@ type posting struct {
 	at      line
 }
 
-// post stores an event durably, unless the slot has it or has no room.
-func (s *slot) post(e event) *posting {
-	p := &posting{event: e}
+// post stores an event durably, unless the slot has it or it would take it beyond limit bytes.
+func (s *slot) post(e event, limit int64) *posting {
+	p := &posting{event: e, limit: limit}
 	if p.err = s.load(); p.err != nil {
 		p.outcome = notPersisted
 		return p
@@ -211,7 +216,7 @@ func (s *slot) sift(batch []*posting) []*posting {
 	for _, p := range batch {
 		n := int64(len(p.event.text))
 		switch {
-		case used+n > maxSlot:
+		case used+n > p.limit:
 			p.outcome, p.used = overQuota, used
 		case p.event.hasID && (s.has(p) || inBatch(fresh, p)):
 			p.outcome = duplicate

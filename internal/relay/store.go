@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sort"
 	"sync"
 	"time"
@@ -23,6 +24,7 @@ type store struct {
 	self   fs.FileInfo // of dir: another one at that path is not ours
 	stderr io.Writer
 	disk   disk
+	turns  chan struct{} // of the slots' groups
 	seed   maphash.Seed
 
 	mu    sync.RWMutex
@@ -65,6 +67,7 @@ func makeStateDir(dir string) error {
 func openStore(dir string, stderr io.Writer) (*store, error) {
 	st := &store{
 		dir: dir, stderr: stderr, disk: disk{(*os.File).Write, syncData}, seed: maphash.MakeSeed(),
+		turns: make(chan struct{}, runtime.NumCPU()),
 		slots: map[string]*slot{}, strays: map[string]*slot{}, failed: make(chan struct{}),
 	}
 	st.allocs.commit = st.writeTokens

@@ -145,7 +145,7 @@ func TestOddLines(t *testing.T) {
 	}
 	// Odd lines are duplicates of what they mean.
 	for i := range want {
-		if p := slot.post(readEvent([]byte(want[i]))); p.outcome != duplicate {
+		if p := slot.post(readEvent([]byte(want[i])), maxSlot); p.outcome != duplicate {
 			t.Errorf("event %d: outcome %d, want a duplicate", i, p.outcome)
 		}
 	}
@@ -160,7 +160,7 @@ func TestForeignAppend(t *testing.T) {
 	}
 	post := func(id string, want outcome) {
 		t.Helper()
-		if p := slot.post(readEvent([]byte(`{"event_id":"` + id + `"}`))); p.outcome != want {
+		if p := slot.post(readEvent([]byte(`{"event_id":"`+id+`"}`)), maxSlot); p.outcome != want {
 			t.Errorf("post %s: outcome %d (%v), want %d", id, p.outcome, p.err, want)
 		}
 	}
@@ -199,7 +199,7 @@ func TestRest(t *testing.T) {
 		t.Fatal(err)
 	}
 	event := readEvent([]byte(`{"event_id":"a"}`))
-	if p := slot.post(event); p.outcome != stored {
+	if p := slot.post(event, maxSlot); p.outcome != stored {
 		t.Fatalf("post: %+v", p)
 	}
 	s.store.rest()
@@ -211,10 +211,10 @@ func TestRest(t *testing.T) {
 	if slot.file != nil {
 		t.Error("the file of a quiet slot is open")
 	}
-	if p := slot.post(event); p.outcome != duplicate {
+	if p := slot.post(event, maxSlot); p.outcome != duplicate {
 		t.Errorf("again: %+v", p)
 	}
-	if p := slot.post(readEvent([]byte(`{"event_id":"b"}`))); p.outcome != stored {
+	if p := slot.post(readEvent([]byte(`{"event_id":"b"}`)), maxSlot); p.outcome != stored {
 		t.Errorf("post: %+v", p)
 	}
 	if page, err := slot.page(nil, 10); err != nil || string(page) != `[{"event_id":"a"},{"event_id":"b"}]` {
