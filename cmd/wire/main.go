@@ -55,7 +55,9 @@ type app struct {
 	ctx     context.Context
 	env     home.Env
 	program *program
-	node    *kong.Node // the command that runs
+
+	adoption *home.Env  // env after session adoption, once that was done
+	node     *kong.Node // the command that runs
 }
 
 // untilSignal ends with the first SIGINT or SIGTERM; a second one exits at once.
@@ -109,6 +111,9 @@ func (a *app) dispatch(args []string) error {
 	if len(args) > 0 && args[0] == "help" {
 		args = append(args[1:len(args):len(args)], "--help")
 	}
+	if adopts(args) {
+		a.adopted()
+	}
 	a.program = &program{}
 	options := []kong.Option{
 		kong.Name("wire"),
@@ -129,6 +134,16 @@ func (a *app) dispatch(args []string) error {
 		return err
 	}
 	return a.run(parser, args)
+}
+
+// adopts says whether args are for the session of the working directory. The reference looks for it before it
+// reads them, even for --help and for mistakes; the verbs that work on the machine never do (design.md 3).
+func adopts(args []string) bool {
+	if len(args) == 0 {
+		return true
+	}
+	c, ok := find(args[0])
+	return !ok || c.group != "fleet" && c.name != "relay-server"
 }
 
 // program holds the flags of wire itself.

@@ -19,7 +19,11 @@ import (
 
 // adopted is the environment after session adoption, which says so once on stderr (cli.md 0.5).
 func (a *app) adopted() home.Env {
+	if a.adoption != nil {
+		return *a.adoption
+	}
 	env, line := a.env.Adopt()
+	a.adoption = &env
 	if line != "" {
 		if _, quiet := os.LookupEnv("WIRE_QUIET_AUTOSESSION"); !quiet {
 			fmt.Fprintln(a.err, line)

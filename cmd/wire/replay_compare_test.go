@@ -54,13 +54,13 @@ func (w *world) diff(r *record, got result) []string {
 		w.diffJSONLine(&d, r, got.out)
 	case r.JSONLines != nil:
 		w.diffJSONLines(&d, r, got.out)
-	case r.has("stdout_lines"):
+	case r.Lines != nil:
 		diffText(&d, "stdout", r.Lines, r.Format, got.out)
 	}
-	if r.has("stderr_contains") {
+	if r.Stderr != nil {
 		diffText(&d, "stderr", r.Stderr, nil, got.err)
 	}
-	if r.has("files_changed") {
+	if r.Changed != nil {
 		diffChanges(&d, r.Changed, got.changed)
 	}
 	if len(d) == 0 {

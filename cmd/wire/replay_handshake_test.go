@@ -54,9 +54,10 @@ func (w *world) handshake(from, to home.Session, kind uint64, name string) error
 	body := canon.Doc{
 		"relay_url": flat.RelayURL, "slot_id": flat.SlotID, "slot_token": flat.SlotToken.Reveal(), "endpoints": endpointDocs(mine.Self()),
 	}
-	target := hers.SelfFlat()
+	target, addressee := hers.SelfFlat(), "did:wire:"+her.Handle
 	if kind == 1100 {
 		body["card"] = card
+		addressee = string(her.DID)
 		for _, e := range hers.Self() {
 			if e.Scope == home.Local {
 				target = e
@@ -64,7 +65,7 @@ func (w *world) handshake(from, to home.Session, kind uint64, name string) error
 		}
 	}
 	event := identity.SignEvent(canon.Doc{
-		"schema_version": "v3.1", "timestamp": identity.FormatTime(time.Now()), "from": string(me.DID), "to": string(her.DID),
+		"schema_version": "v3.1", "timestamp": identity.FormatTime(time.Now()), "from": string(me.DID), "to": addressee,
 		"type": name, "kind": kind, "body": body,
 	}, key, me.DID)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)

@@ -105,7 +105,7 @@ func stdin(text string) func(*record) { return func(r *record) { r.Stdin = &text
 // unchanged takes out of files_changed what we do not write: lines with one of the texts.
 func unchanged(texts ...string) func(*record) {
 	return func(r *record) {
-		var kept []string
+		kept := []string{}
 		for _, line := range r.Changed {
 			has := false
 			for _, t := range texts {
@@ -155,4 +155,13 @@ func (w *world) hasFiles(r *record) error {
 		}
 	}
 	return d.err()
+}
+
+// refused is what we say where the reference does something: an error, and nothing changed.
+func refused(texts ...string) func(*record) {
+	return func(r *record) {
+		failed := 1
+		r.Exit, r.JSON, r.JSONLines, r.Lines, r.Format = &failed, nil, nil, []string{}, nil
+		r.Stderr, r.Changed = texts, []string{}
+	}
 }
