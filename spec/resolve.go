@@ -20,7 +20,7 @@ import (
 // drift or a conflict depends on whether the other session lives, which only an observer knows. ByCwd and
 // Session.Dir say all that it takes.
 func Resolve(f *File, env Env) (*Desired, error) {
-	r := &resolver{file: f, env: env, taken: map[string]bool{}, lines: map[string]int{}, guests: map[string]string{}}
+	r := &resolver{file: f, env: env, lines: map[string]int{}, guests: map[string]string{}}
 	d := &Desired{
 		Owner:      f.Name,
 		LocalRelay: Relay{URL: f.Relays.Local.URL, Managed: f.Relays.Local.Managed},
@@ -151,9 +151,9 @@ func (r *resolver) dirs(sessions []Session) {
 
 // names fills in the names that the file leaves to the dir.
 func (r *resolver) names(sessions []Session) {
+	r.taken = home.Registry{ByCwd: r.env.ByCwd}.Names()
 	for _, cwd := range slices.Sorted(maps.Keys(r.env.ByCwd)) {
 		name := r.env.ByCwd[cwd]
-		r.taken[name] = true
 		if dir := home.Sanitize(name); dir != name && r.guests[dir] == "" {
 			r.guests[dir] = cwd
 		}

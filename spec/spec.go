@@ -26,6 +26,12 @@ const (
 	ReachBoth       Reach = "both"
 )
 
+// ReachNone is no relay at all. A file cannot ask for it; a command that names no relay does.
+const ReachNone Reach = "none"
+
+// Locally says whether a session of this reach has a slot on the local relay.
+func (r Reach) Locally() bool { return r == ReachLocal || r == ReachBoth }
+
 // Federates says whether a session of this reach has a slot, and so a handle, on the federation relay.
 func (r Reach) Federates() bool { return r == ReachFederation || r == ReachBoth }
 
@@ -80,7 +86,7 @@ type Env struct {
 // Desired is a wire.yaml on one machine: what reconcile compares with what it observes.
 type Desired struct {
 	Owner      string // name of the file, else its physical path; "" for - without name
-	LocalRelay Relay
+	LocalRelay Relay  // one without a URL is not asked
 	Federation Relay
 	Sessions   []Session   // in file order
 	Edges      [][2]string // wanted pairs by session name, each sorted, the list sorted

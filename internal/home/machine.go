@@ -48,6 +48,12 @@ func (m Machine) Sessions() ([]Session, error) {
 	return out, nil
 }
 
+// Alias says whether the session's directory is a link: another name for a home, not one of its own.
+func (s Session) Alias() bool {
+	info, err := os.Lstat(s.Dir)
+	return err == nil && info.Mode()&fs.ModeSymlink != 0
+}
+
 // RelayState is the state directory of the managed relay (relay.md 1.2, --local-only) under Base.
 func (m Machine) RelayState() (string, error) { return m.env().RelayState(true) }
 

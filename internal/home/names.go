@@ -44,7 +44,9 @@ func Sanitize(raw string) string {
 	return strings.TrimRight(string(out), "-")
 }
 
-// DeriveName is 5.3 for a cwd that has no name yet: taken holds the names already in use.
+// DeriveName is 5.3 for a cwd that has no name yet: taken holds the names already in use. Where the reference
+// would make a name longer than a directory's, which then is another session's (cli.md 6.1, quirk 7), the base
+// is cut short.
 func DeriveName(cwd string, taken map[string]bool) string {
 	base := nameless
 	if last, ok := lastComponent(cwd); ok && utf8.ValidString(last) {
@@ -54,16 +56,24 @@ func DeriveName(cwd string, taken map[string]bool) string {
 		return base
 	}
 	sum := sha256.Sum256([]byte(RegistryKey(cwd)))
-	hashed := base + "-" + hex.EncodeToString(sum[:2])
-	if !taken[hashed] {
-		return hashed
+	hash := hex.EncodeToString(sum[:2])
+	if name := withSuffix(base, hash); !taken[name] {
+		return name
 	}
 	for n := 2; n <= 999; n++ {
-		if name := base + "-" + strconv.Itoa(n); !taken[name] {
+		if name := withSuffix(base, strconv.Itoa(n)); !taken[name] {
 			return name
 		}
 	}
-	return hashed + "-overflow"
+	return withSuffix(base, hash+"-overflow")
+}
+
+// withSuffix is base-suffix, within the length of a name.
+func withSuffix(base, suffix string) string {
+	if room := maxName - len(suffix) - 1; len(base) > room {
+		base = strings.TrimRight(base[:room], "-")
+	}
+	return base + "-" + suffix
 }
 
 // lastComponent is the last name in a path; there is none in "/", "", "." and what ends in "..".

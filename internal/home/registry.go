@@ -46,11 +46,14 @@ func (r Registry) CwdOf(name string) (cwd string, ok bool) {
 	return cwd, ok
 }
 
-// Names are the names in use, for DeriveName.
+// Names are the names in use, for DeriveName: as stored, and the directories that longer ones lead to.
 func (r Registry) Names() map[string]bool {
 	out := make(map[string]bool, len(r.ByCwd))
 	for _, v := range r.ByCwd {
 		out[v] = true
+		if len(v) > maxName {
+			out[Sanitize(v)] = true
+		}
 	}
 	return out
 }

@@ -47,8 +47,9 @@ func (r *RelayFile) selfTree() (canon.Doc, bool) {
 
 // SetSelf replaces self.endpoints and the flat trio (first federation, else first local); cursors and
 // unknown keys stay, but the cursor of a scope whose slot changed is dropped. Keys of others in an endpoint
-// stay with its slot, and list elements of a scope that only later versions know stay behind ours. Where
-// self is neither object nor null, UpdateRelay fails.
+// stay with its slot, and list elements of a scope that only later versions know stay behind ours. A single
+// federation slot is the flat trio alone, as the reference has it. Where self is neither object nor null,
+// UpdateRelay fails.
 func (r *RelayFile) SetSelf(endpoints []Endpoint) {
 	if !r.editable("self") {
 		return
@@ -64,7 +65,9 @@ func (r *RelayFile) SetSelf(endpoints []Endpoint) {
 		position = r.Cursor(local)
 	}
 
-	r.setSelfMember("endpoints", mergeList(rec, endpoints))
+	if _, listed := rec["endpoints"]; listed || len(endpoints) != 1 || flat.Scope != Federation {
+		r.setSelfMember("endpoints", mergeList(rec, endpoints))
+	}
 	if any {
 		r.setSelfMember("relay_url", flat.RelayURL)
 		r.setSelfMember("slot_id", flat.SlotID)

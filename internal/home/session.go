@@ -134,5 +134,8 @@ func (s Session) Exists() bool {
 	return err == nil && info.IsDir()
 }
 
+// HasCard says whether a card is there, content unchecked: then the reference calls the session an existing one.
+func (s Session) HasCard() bool { return exists(s.CardFile()) }
+
 // Initialized says whether key and card are there, contents unchecked.
 func (s Session) Initialized() bool { return exists(s.KeyFile()) && exists(s.CardFile()) }

@@ -1,12 +1,14 @@
 package home
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -82,6 +84,79 @@ func (m Machine) Remove(s Session, now time.Time, keep bool) (trash string, err 
 		return trash, err
 	}
 	return trash, syncDirAt(m.Root)
+}
+
+// NotInTrashError says that nothing is kept of a session.
+type NotInTrashError struct {
+	Name string
+	Dir  string // the trash
+}
+
+func (e *NotInTrashError) Error() string {
+	return fmt.Sprintf("nothing of a session %q is in %s", e.Name, e.Dir)
+}
+
+// Restore moves the newest that the trash has of a session back to its place and says which entry it was.
+// What is missing there (trust.json, state) is for the caller to make anew. A home that exists, however
+// empty, is fs.ErrExist; nothing kept is *NotInTrashError. The caller holds apply.lock.
+func (m Machine) Restore(name string) (s Session, from string, err error) {
+	s = m.Session(name)
+	lock := filepath.Join(m.TrashDir(), "trash.lock")
+	if !exists(lock) {
+		return s, "", &NotInTrashError{s.Name, m.TrashDir()}
+	}
+	unlock, err := Lock(context.Background(), lock)
+	if err != nil {
+		return s, "", err
+	}
+	defer unlock()
+	entry, err := m.newestInTrash(s.Name)
+	if err != nil {
+		return s, "", err
+	}
+	from = filepath.Join(m.TrashDir(), entry)
+	if name, hidden := strings.CutPrefix(entry, "."); hidden { // a crash left it unfinished
+		if from, err = m.finishTrash(name); err != nil {
+			return s, "", err
+		}
+	}
+	if _, err := os.Lstat(s.Dir); err == nil {
+		return s, "", &fs.PathError{Op: "restore", Path: s.Dir, Err: fs.ErrExist}
+	}
+	err = os.Rename(from, s.Dir)
+	if errors.Is(err, syscall.EXDEV) {
+		if err = copyKept(from, s.Dir); err == nil {
+			err = os.RemoveAll(from)
+		}
+	}
+	if err != nil {
+		return s, "", err
+	}
+	return s, from, errors.Join(syncDirAt(m.Root), syncDirAt(m.TrashDir()))
+}
+
+// newestInTrash is the entry of that name that was made last.
+func (m Machine) newestInTrash(name string) (string, error) {
+	entries, err := os.ReadDir(m.TrashDir())
+	if err != nil {
+		return "", err
+	}
+	var found []os.DirEntry
+	for _, e := range entries {
+		shown := strings.TrimPrefix(e.Name(), ".")
+		if _, ok := trashedAt(shown); ok && e.IsDir() && shown[:strings.LastIndexByte(shown, '-')] == name {
+			found = append(found, e)
+		}
+	}
+	if len(found) == 0 {
+		return "", &NotInTrashError{name, m.TrashDir()}
+	}
+	return slices.MaxFunc(found, func(a, b os.DirEntry) int {
+		// Times are of one length; of one second, the one with the higher number has a longer name or a later one.
+		x, y := strings.TrimPrefix(a.Name(), "."), strings.TrimPrefix(b.Name(), ".")
+		n := len(name) + 1 + len(trashStamp)
+		return cmp.Or(cmp.Compare(x[:n], y[:n]), cmp.Compare(len(x), len(y)), cmp.Compare(x, y))
+	}).Name(), nil
 }
 
 func holdsKept(dir string) bool {

@@ -112,6 +112,64 @@ func TestRemove(t *testing.T) {
 	}
 }
 
+func TestRestore(t *testing.T) {
+	m := Machine{Root: filepath.Join(root(t), "wh/sessions")}
+	var gone *NotInTrashError
+	if _, _, err := m.Restore("api"); !errors.As(err, &gone) || gone.Name != "api" {
+		t.Errorf("without a trash: %v", err)
+	}
+	// Of several the newest; within one second the last; another session's entry and foreign ones never.
+	var last identity.Key
+	for _, when := range []time.Time{at.Add(time.Hour), at.Add(24 * time.Hour), at.Add(24 * time.Hour), at.Add(2 * time.Hour)} {
+		s, key := live(t, m, "api")
+		_, err := m.Remove(s, when, true)
+		must(t, err)
+		if when.Equal(at.Add(24 * time.Hour)) {
+			last = key
+		}
+	}
+	later, _ := live(t, m, "api-x")
+	_, err := m.Remove(later, at.Add(48*time.Hour), true)
+	must(t, err)
+	must(t, os.Mkdir(filepath.Join(m.TrashDir(), "api-99991231T235959Z.old-notes"), 0o700))
+	must(t, os.Mkdir(filepath.Join(m.TrashDir(), "notes"), 0o700))
+
+	s, from, err := m.Restore("API")
+	must(t, err)
+	if want := filepath.Join(m.TrashDir(), "api-20261123T200744Z.2"); from != want || exists(from) {
+		t.Errorf("from %s (still there: %v), want %s", from, exists(from), want)
+	}
+	key, _, err := s.Identity()
+	must(t, err)
+	if string(key.Seed()) != string(last.Seed()) || s.HasTrust() {
+		t.Error("it is not what was destroyed last, or more than was kept")
+	}
+	if perm(t, s.Dir) != 0o700 || perm(t, s.KeyFile()) != 0o600 {
+		t.Errorf("modes %v, %v", perm(t, s.Dir), perm(t, s.KeyFile()))
+	}
+
+	// Never over a home, not even an empty one, and the entry stays.
+	before := list1(t, m.TrashDir())
+	if _, _, err := m.Restore("api"); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("over a living session: %v", err)
+	}
+	must(t, os.RemoveAll(s.Dir))
+	must(t, os.Mkdir(s.Dir, 0o700))
+	if _, _, err := m.Restore("api"); !errors.Is(err, fs.ErrExist) || list1(t, m.TrashDir()) != before {
+		t.Errorf("over an empty directory: %v", err)
+	}
+
+	// What a crash left hidden is finished first.
+	must(t, os.Remove(s.Dir))
+	s, key = live(t, m, "api")
+	must(t, os.Rename(s.Dir, filepath.Join(m.TrashDir(), ".api-20270101T000000Z")))
+	s, _, err = m.Restore("api")
+	must(t, err)
+	if back, _, err := s.Identity(); err != nil || string(back.Seed()) != string(key.Seed()) || exists(s.DaemonLog()) {
+		t.Errorf("the unfinished one: %v, log there: %v", err, exists(s.DaemonLog()))
+	}
+}
+
 // TestDestroyVector removes the session that the reference destroyed and wants the same paths gone, and the
 // same registry.
 func TestDestroyVector(t *testing.T) {
