@@ -5,6 +5,7 @@
 package actuators
 
 import (
+	"cmp"
 	"time"
 
 	"wirefleet.dev/wire/internal/home"
@@ -23,6 +24,49 @@ type Site struct {
 	Keep      bool            // destroyed sessions leave key, card and relay.json in the trash
 	MoreNicks int             // how many further nicks to try where the handle is taken
 	Going     map[string]bool // sessions that the same run destroys: no pin of theirs is worth removing
+	By        string          // the verb whose run this is; "" for apply, which marks what it makes
+	Tell      func(Told)      // hears what an outcome does not say, from several goroutines; nil for nobody
+}
+
+// Told is something that an actuator did or found beside its outcome: Claimed, Refused, LeftAlone, Kept.
+type Told interface{ told() }
+
+// Claimed is a nick that a session has now, which need not be its handle.
+type Claimed struct{ Session, Nick string }
+
+// Refused is a nick that it could not have.
+type Refused struct {
+	Session, Nick string
+	Err           error
+}
+
+// LeftAlone is a process that a session's record names and that is somebody else's.
+type LeftAlone struct {
+	Session string
+	PID     int
+	Why     string
+}
+
+// Kept is a sister, or the registry, that could not be rid of what it knows of a session that went.
+type Kept struct {
+	Session string
+	Err     error // says where
+}
+
+func (Claimed) told()   {}
+func (Refused) told()   {}
+func (LeftAlone) told() {}
+func (Kept) told()      {}
+
+func (s Site) tell(t Told) {
+	if s.Tell != nil {
+		s.Tell(t)
+	}
+}
+
+// startedBy is what a process that this run starts says of who started it.
+func (s Site) startedBy() map[string]string {
+	return map[string]string{"WIRE_STARTED_BY": cmp.Or(s.By, reconcile.StartedByApply), "WIRE_OWNER": s.Desired.Owner}
 }
 
 // All are the actuators of a site by the kind of change that each makes true.

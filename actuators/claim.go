@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"net/http"
 
+	"wirefleet.dev/wire/internal/canon"
 	"wirefleet.dev/wire/internal/home"
+	"wirefleet.dev/wire/internal/identity"
 	"wirefleet.dev/wire/internal/relay/client"
 	"wirefleet.dev/wire/reconcile"
+	"wirefleet.dev/wire/spec"
 )
 
 // claimHandle gives a session its nick in the federation relay's directory. With MoreNicks it goes on to
@@ -28,17 +31,15 @@ func (a claimHandle) Do(ctx context.Context, c reconcile.Change) (reconcile.Outc
 	}
 	var refused []error
 	for try := range 1 + a.MoreNicks {
-		nick := w.Handle
-		if try > 0 {
-			nick = fmt.Sprintf("%s-%d", w.Handle, try)
-		}
-		_, err := a.Client.Claim(ctx, slot, client.Claim{Nick: nick, Card: card, Hidden: w.Hidden})
+		nick := reconcile.Nick(w.Handle, try)
+		taken, err := a.claim(ctx, w, slot, nick, card)
 		if err == nil {
+			a.tell(Claimed{w.Name, nick})
 			return reconcile.Done, nil
 		}
+		a.tell(Refused{w.Name, nick, err})
 		refused = append(refused, fmt.Errorf("%s: %w", nick, err))
-		var no *client.StatusError
-		if !errors.As(err, &no) || no.Code != http.StatusConflict && no.Code != http.StatusBadRequest {
+		if !taken {
 			break
 		}
 	}
@@ -46,6 +47,16 @@ func (a claimHandle) Do(ctx context.Context, c reconcile.Change) (reconcile.Outc
 		return reconcile.Failed, fmt.Errorf("%d failed attempts to claim a handle on %s: %w", len(refused), slot.URL, errors.Join(refused...))
 	}
 	return reconcile.Failed, refused[0]
+}
+
+// claim claims one nick; taken says that another one may do.
+func (a claimHandle) claim(ctx context.Context, w spec.Session, slot client.Slot, nick string, card canon.Doc) (taken bool, err error) {
+	if err := identity.CheckClaim(nick); err != nil {
+		return true, err
+	}
+	_, err = a.Client.Claim(ctx, slot, client.Claim{Nick: nick, Card: card, Hidden: w.Hidden})
+	var no *client.StatusError
+	return errors.As(err, &no) && (no.Code == http.StatusConflict || no.Code == http.StatusBadRequest), err
 }
 
 func federationSlot(s home.Session, url string) (client.Slot, error) {

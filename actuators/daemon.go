@@ -2,7 +2,9 @@ package actuators
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"strconv"
 	"time"
 
@@ -27,13 +29,18 @@ func (s Site) start(ctx context.Context, w spec.Session) (reconcile.Outcome, err
 		Args: []string{"daemon", "--interval", seconds},
 		Home: h.Dir,
 		Log:  h.DaemonLog(),
-		Env:  started(s.Desired.Owner),
+		Env:  s.startedBy(),
 	})
+	var log *fs.PathError
 	switch {
+	case errors.As(err, &log) && log.Path == h.DaemonLog():
+		return reconcile.Failed, fmt.Errorf("opening daemon log %q: %w", log.Path, log.Err)
 	case err != nil:
 		return reconcile.Failed, err
 	case ready.Held != nil:
 		return reconcile.Already, nil
+	case s.By != "":
+		return reconcile.Done, nil
 	}
 	return reconcile.Done, markDaemon(h, true)
 }
@@ -148,18 +155,23 @@ func (s Site) quiet(ctx context.Context, h home.Session) (stopped bool, err erro
 // stopOthers stops the daemons that the process table proves to serve h without holding its life lock, but
 // for the keep oldest. It returns how many it stopped.
 func (s Site) stopOthers(ctx context.Context, h home.Session, keep int) (int, error) {
-	others, err := census.OtherDaemons(h)
+	others, err := census.OtherDaemons(s.Machine, h)
 	if err != nil {
 		return 0, err
 	}
 	others = others[min(keep, len(others)):]
-	for _, o := range others {
+	return len(others), s.stopProven(ctx, others, h.DaemonPID())
+}
+
+// stopProven stops proven processes and removes the pid file if it names one of them.
+func (s Site) stopProven(ctx context.Context, list []census.Daemon, record string) error {
+	for _, o := range list {
 		if err := s.stopProcess(ctx, o.PID, o.StartTicks); err != nil {
-			return 0, fmt.Errorf("pid %d: %w", o.PID, err)
+			return fmt.Errorf("pid %d: %w", o.PID, err)
 		}
-		if err := process.RemoveRecord(h.DaemonPID(), o.PID); err != nil {
-			return 0, err
+		if err := process.RemoveRecord(record, o.PID); err != nil {
+			return err
 		}
 	}
-	return len(others), nil
+	return nil
 }

@@ -41,7 +41,7 @@ func (a startRelay) Do(ctx context.Context, _ reconcile.Change) (reconcile.Outco
 		Home:   a.Machine.Base,
 		NoHome: a.Machine.Base == "",
 		Log:    relay.LogFile(dir),
-		Env:    started(a.Desired.Owner),
+		Env:    a.startedBy(),
 	})
 	if err != nil {
 		return reconcile.Failed, fmt.Errorf("the relay on %s did not start: %w", r.Bind, err)
@@ -56,11 +56,6 @@ func (a startRelay) Do(ctx context.Context, _ reconcile.Change) (reconcile.Outco
 		return reconcile.Already, nil
 	}
 	return reconcile.Done, nil
-}
-
-// started is the environment by which a process knows who started it and for whom.
-func started(owner string) map[string]string {
-	return map[string]string{"WIRE_STARTED_BY": reconcile.StartedByApply, "WIRE_OWNER": owner}
 }
 
 // restartRelay replaces a relay of ours that does not answer.

@@ -30,7 +30,7 @@ func (a createSession) Do(ctx context.Context, c reconcile.Change) (reconcile.Ou
 	}
 	if m, err := s.ReadManaged(); err != nil {
 		return reconcile.Failed, err
-	} else if m == nil && fresh {
+	} else if m == nil && fresh && a.By == "" {
 		// Before the key: if we die in between, the next apply still knows that this home is its own.
 		if err := s.WriteManaged(home.Managed{Owner: a.Desired.Owner, CreatedAt: time.Now().UTC()}); err != nil {
 			return reconcile.Failed, err

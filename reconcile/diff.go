@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"wirefleet.dev/wire/internal/census"
 	"wirefleet.dev/wire/internal/home"
 	"wirefleet.dev/wire/internal/pairing"
 	"wirefleet.dev/wire/spec"
@@ -14,8 +15,11 @@ import (
 
 // Options are the wishes that a command line adds to the file.
 type Options struct {
-	Prune bool
-	Only  []string // limit to these sessions, and what they need; empty: all
+	Prune    bool
+	Only     []string // limit to these sessions, and what they need; empty: all
+	Complete bool     // make what is missing; what is there is neither moved, replaced nor stopped
+	InOrder  bool     // slots, handle, directory, daemon: each of a session only after those before it
+	TakeDirs bool     // a directory that another session has is taken from it
 }
 
 // Diff compares d with o. It reads no clock, file or network: same input, same plan. Changes follow the
@@ -128,7 +132,7 @@ func (f *differ) places(s spec.Session) []place {
 	if s.Reach.Federates() {
 		out = append(out, place{home.Federation, f.d.Federation.URL})
 	}
-	if s.Reach != spec.ReachFederation {
+	if s.Reach.Locally() {
 		out = append(out, place{home.Local, f.d.LocalRelay.URL})
 	}
 	return out
@@ -237,7 +241,11 @@ func (f *differ) claim(s spec.Session) {
 	default:
 		return
 	}
-	f.add(c)
+	id := f.add(c)
+	if f.opt.InOrder {
+		v.needs = append(v.needs, id)
+		f.ready[s.Name] = v
+	}
 }
 
 // slotWanted says why a session needs a slot at p, if it does.
@@ -252,7 +260,10 @@ func (f *differ) slotWanted(have SessionState, p place) (Reason, bool) {
 		}
 		elsewhere = true
 	}
-	if elsewhere {
+	switch {
+	case elsewhere && f.opt.Complete:
+		return Reason{}, false
+	case elsewhere:
 		return Reason{"slot-elsewhere", fmt.Sprintf("its %s slot is on another relay than %s", p.scope, p.url)}, true
 	}
 	return Reason{"slot-absent", "no slot on " + p.url}, true
@@ -260,7 +271,7 @@ func (f *differ) slotWanted(have SessionState, p place) (Reason, bool) {
 
 func (f *differ) dir(s spec.Session) {
 	v := f.ready[s.Name]
-	if v.blocked || s.Dir == "" {
+	if s.Dir == "" || v.blocked && (!f.opt.TakeDirs || f.opt.InOrder) {
 		return
 	}
 	if !s.DirExists {
@@ -268,22 +279,26 @@ func (f *differ) dir(s spec.Session) {
 	}
 	holder, taken := f.o.ByCwd[s.Dir]
 	switch {
-	case taken && holder == s.Name:
+	case taken && home.Sanitize(holder) == s.Name: // also under a longer name of the reference
 		return
-	case taken && f.o.Session(home.Sanitize(holder)).Home != HomeAbsent && !f.pruned(home.Sanitize(holder)):
+	case taken && !f.opt.TakeDirs && f.o.Session(home.Sanitize(holder)).Home != HomeAbsent && !f.pruned(home.Sanitize(holder)):
 		f.block(s.Name, "dir-conflict", fmt.Sprintf("%s is registered to session %q", s.Dir, holder),
 			"name that session in the file, or destroy it")
 		return
 	}
-	f.add(Change{
+	c := Change{
 		Kind: RegisterDir, Subjects: []string{s.Name}, Needs: slices.Clone(v.needs[:min(1, len(v.needs))]),
-		Reason: Reason{"dir-unregistered", s.Dir + " is not registered"},
-	})
+		Reason: Reason{"dir-unregistered", s.Dir + " is not registered"}, Takes: f.opt.TakeDirs,
+	}
+	if f.opt.InOrder {
+		c.Needs = slices.Clone(v.needs)
+	}
+	f.add(c)
 }
 
 func (f *differ) daemon(s spec.Session) {
 	v := f.ready[s.Name]
-	if v.blocked {
+	if v.blocked || f.opt.Complete && !s.Daemon {
 		return
 	}
 	have := f.o.Session(s.Name)
@@ -305,6 +320,7 @@ func (f *differ) daemon(s spec.Session) {
 	}
 	needs := slices.Clone(v.needs)
 	switch {
+	case f.opt.Complete && slices.ContainsFunc(dm.All(), func(d census.Daemon) bool { return !d.Stopped }):
 	case dm.Ours != nil:
 		if why, ok := f.replace(s, have); ok {
 			f.add(Change{Kind: RestartDaemon, Subjects: subject, Reason: why, Needs: needs})
@@ -562,6 +578,14 @@ func count(n int, noun string) string {
 		return "1 " + noun
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// Weave is the mesh part of a diff: what makes the edges that d asks for, and nothing else. No relay is looked
+// at: sisters are on this disk.
+func Weave(d *spec.Desired, o Observed) Plan {
+	f := differ{d: d, o: o}
+	f.mesh()
+	return f.plan()
 }
 
 // Down is the plan that leaves nothing of the file running: its daemons, and its relay where an apply

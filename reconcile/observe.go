@@ -29,6 +29,8 @@ type Observer struct {
 	Desired *spec.Desired
 	Probe   time.Duration // deadline for all relay probes together; 0 means 5 s
 	Workers int           // 0 means 8
+	// MoreNicks is how many nicks beside a session's handle count as its claim.
+	MoreNicks int
 }
 
 // Observe reads the machine once. It writes nothing, on disk or relay: slots are asked for their state, for
@@ -52,18 +54,20 @@ func (ob Observer) Observe(ctx context.Context) (Observed, error) {
 	var table []process.Info
 	var tableErr error
 	var up errgroup.Group
-	up.Go(func() error {
-		o.Relay = ob.relay(probes)
-		return nil
-	})
+	if ob.Desired.LocalRelay.URL != "" {
+		up.Go(func() error {
+			o.Relay = ob.relay(probes)
+			return nil
+		})
+	}
 	if slices.ContainsFunc(ob.Desired.Sessions, func(s spec.Session) bool { return s.Reach.Federates() }) {
 		up.Go(func() error {
-			o.Federation = ob.answer(probes, ob.Desired.Federation.URL)
+			o.Federation = ob.answer(probes, ob.Desired.Federation.URL, 0)
 			return nil
 		})
 	}
 	up.Go(func() error {
-		table, tableErr = process.Table()
+		table, tableErr = census.Table(ob.Machine)
 		return nil
 	})
 
@@ -122,7 +126,7 @@ func (ob Observer) listed(sessions []home.Session, states []SessionState) []home
 
 // relay finds out what is on the local relay's port, and whose process it is.
 func (ob Observer) relay(ctx context.Context) RelayState {
-	r := ob.answer(ctx, ob.Desired.LocalRelay.URL)
+	r := ob.answer(ctx, ob.Desired.LocalRelay.URL, probeTime)
 	bind := ob.Desired.LocalRelay.Bind
 	if r.Fact == RelayStranger {
 		if who := process.PortOwner(bind); who != "" {
@@ -165,20 +169,23 @@ func (ob Observer) hung(ctx context.Context, r RelayState) bool {
 		return true
 	}
 	for range relayProbes - 1 {
-		if ob.answer(ctx, ob.Desired.LocalRelay.URL).Fact != RelaySilent {
+		if ob.answer(ctx, ob.Desired.LocalRelay.URL, probeTime).Fact != RelaySilent {
 			return false
 		}
 	}
 	return true
 }
 
-// probeTime is how long one answer of a relay is waited for.
+// probeTime is how long one answer of a relay on this machine is waited for.
 const probeTime = time.Second
 
-// answer is what a relay URL answers.
-func (ob Observer) answer(ctx context.Context, url string) RelayState {
-	ctx, cancel := context.WithTimeout(ctx, probeTime)
-	defer cancel()
+// answer is what a relay URL answers, within a limit if that is not 0.
+func (ob Observer) answer(ctx context.Context, url string, limit time.Duration) RelayState {
+	if limit > 0 {
+		var cancel func()
+		ctx, cancel = context.WithTimeout(ctx, limit)
+		defer cancel()
+	}
 	err := ob.Client.Identify(ctx, url)
 	switch {
 	case err == nil:
@@ -332,22 +339,66 @@ func (ob Observer) claims(ctx context.Context, g *errgroup.Group, o *Observed, s
 	return out
 }
 
+// claim finds out who has a session's handle and, where it may have another nick, the nearest one that it has.
 func (ob Observer) claim(ctx context.Context, handle string, m pairing.Member) ClaimState {
-	r, err := ob.Client.Resolve(ctx, ob.Desired.Federation.URL, handle)
+	st := ClaimState{Fact: ClaimTaken}
+	for try := range 1 + ob.MoreNicks {
+		switch one := ob.claimOf(ctx, Nick(handle, try), m); one.Fact {
+		case ClaimGood, ClaimStale, ClaimUnknown:
+			return one
+		case ClaimAbsent:
+			st = one // free; but it may have a later one
+		case ClaimTaken:
+			if st.Why == "" {
+				st.Why = one.Why
+			}
+		}
+	}
+	return st
+}
+
+func (ob Observer) claimOf(ctx context.Context, nick string, m pairing.Member) ClaimState {
+	if err := identity.CheckClaim(nick); err != nil {
+		return ClaimState{ClaimTaken, err.Error()}
+	}
+	r, err := ob.Client.Resolve(ctx, ob.Desired.Federation.URL, nick)
 	switch {
 	case errors.Is(err, client.ErrNotFound):
 		return ClaimState{Fact: ClaimAbsent}
 	case err != nil:
 		return ClaimState{ClaimUnknown, client.Describe(err)}
 	case r.DID != string(m.Info.DID):
-		return ClaimState{ClaimTaken, fmt.Sprintf("the handle %s belongs to %s", handle, r.DID)}
+		return ClaimState{ClaimTaken, fmt.Sprintf("the handle %s belongs to %s", nick, r.DID)}
 	}
 	for _, e := range m.Endpoints {
 		if e.Scope == home.Federation && e.SlotID == r.SlotID {
 			return ClaimState{Fact: ClaimGood}
 		}
 	}
-	return ClaimState{ClaimStale, fmt.Sprintf("the directory's %s leads to another slot", handle)}
+	return ClaimState{ClaimStale, fmt.Sprintf("the directory's %s leads to another slot", nick)}
+}
+
+// Nick is the nick that a session tries where others have its handle and all those before: handle, handle-1,
+// handle-2, ... (home-and-daemon.md 5.4).
+func Nick(handle string, try int) string {
+	if try == 0 {
+		return handle
+	}
+	return fmt.Sprintf("%s-%d", handle, try)
+}
+
+// Lone looks at one session alone: its home and who serves it. It asks no relay, reads no sister, and does not
+// mind a broken registry.
+func (ob Observer) Lone(name string) Observed {
+	s := ob.Machine.Session(name)
+	o := Observed{Now: time.Now(), Sessions: map[string]SessionState{}}
+	if s.Exists() {
+		st := inspect(s)
+		table, err := census.Table(ob.Machine)
+		st.Daemon = census.ServingOf(s, table, err)
+		o.Sessions[s.Name] = st
+	}
+	return o
 }
 
 func meshOf(survey *pairing.Survey) Mesh {

@@ -48,6 +48,7 @@ type Change struct {
 	Destroys bool
 	Pairs    []Pair // PairMesh and RemovePins
 	Relay    string // AllocateSlot: the URL of the relay that shall have the slot
+	Takes    bool   // RegisterDir: also from another session
 }
 
 // ID is the change's name within its plan.

@@ -5,7 +5,6 @@ import (
 
 	"wirefleet.dev/wire/internal/home"
 	"wirefleet.dev/wire/internal/identity"
-	"wirefleet.dev/wire/internal/process"
 )
 
 // Listed is one directory under the sessions root. Pointers are nil where there is nothing to say.
@@ -43,7 +42,7 @@ func List(m home.Machine) ([]Listed, error) {
 			}
 		}
 	}
-	table, tableErr := process.Table()
+	table, tableErr := Table(m)
 	out := make([]Listed, len(sessions))
 	for i, s := range sessions {
 		out[i] = listed(s, cwds)

@@ -55,18 +55,19 @@ func ServingOf(s home.Session, table []process.Info, tableErr error) Serving {
 	if d.Ours != nil {
 		holder = d.Ours.PID
 	}
-	d.Others = others(s, table, holder)
+	d.Others = others(s, process.Daemon, table, holder)
 	if d.Ours == nil && len(d.Others) == 0 {
 		d.Why = whyNone(s)
 	}
 	return d
 }
 
-// others are the daemons of s by the process table, without the one that holds its life lock, oldest first.
-func others(s home.Session, table []process.Info, holder int) []Daemon {
+// others are the processes of that role that the table proves to serve s, without the one that holds its life
+// lock, oldest first.
+func others(s home.Session, role process.Role, table []process.Info, holder int) []Daemon {
 	var out []Daemon
 	for _, i := range table {
-		if i.Role() == process.Daemon && i.WireHome == s.Dir && i.PID != holder && !starting(i) {
+		if i.Role() == role && sameHome(i.WireHome, s.Dir) && i.PID != holder && !starting(i) {
 			out = append(out, Daemon{PID: i.PID, StartTicks: i.StartTicks, Started: i.StartedAt, Exe: i.Exe, Stopped: i.State == 'T'})
 		}
 	}
@@ -75,26 +76,36 @@ func others(s home.Session, table []process.Info, holder int) []Daemon {
 }
 
 // OtherDaemons are the proven daemons of a session that do not hold its life lock, oldest first.
-func OtherDaemons(s home.Session) ([]Daemon, error) {
-	life, held, _, err := process.ReadLife(s.DaemonLife())
+func OtherDaemons(m home.Machine, s home.Session) ([]Daemon, error) {
+	return otherThan(s.DaemonLife(), m, s, process.Daemon)
+}
+
+// OtherNotifiers are the same of its notifiers.
+func OtherNotifiers(m home.Machine, s home.Session) ([]Daemon, error) {
+	return otherThan(s.NotifyLife(), m, s, process.Notify)
+}
+
+func otherThan(life string, m home.Machine, s home.Session, role process.Role) ([]Daemon, error) {
+	l, held, _, err := process.ReadLife(life)
 	if err != nil {
 		return nil, err
 	}
-	table, err := process.Table()
+	table, err := Table(m)
 	if err != nil {
 		return nil, err
 	}
 	if !held {
-		life.PID = 0
+		l.PID = 0
 	}
-	return others(s, table, life.PID), nil
+	return others(s, role, table, l.PID), nil
 }
 
-// starting says whether a process of the table is a daemon of ours that has not taken its life lock yet, or
-// a second one about to find that it is not needed.
+// starting says whether a process of the table is one of ours that has not taken its life lock yet, or a
+// second one about to find that it is not needed. The file decides, not its path: ours may have been put in
+// the reference's place while that one's daemons run.
 func starting(i process.Info) bool {
-	path, err := process.CheckExecutable()
-	return err == nil && i.Exe == path
+	l, err := self()
+	return err == nil && i.ExeIno != 0 && i.ExeDev == l.ExeDev && i.ExeIno == l.ExeIno
 }
 
 func ours(l process.Life, table []process.Info) *Daemon {

@@ -35,6 +35,14 @@ func CheckNick(nick string) error {
 	return nil
 }
 
+// CheckClaim is CheckNick for a nick that shall be one's own: reserved ones are refused, too.
+func CheckClaim(nick string) error {
+	if ReservedNick(nick) {
+		return fmt.Errorf("phyllis: %s won't fit in the books — the nick is reserved", Quote(nick))
+	}
+	return CheckNick(nick)
+}
+
 // CheckRole refuses what is no role tag: anything but 1 to 32 of [A-Za-z0-9_-] (identity.md 2.4).
 func CheckRole(role string) error {
 	switch {

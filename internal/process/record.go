@@ -176,6 +176,25 @@ func readRecord(path string, read func(string) ([]byte, error)) (Record, Form) {
 	}
 }
 
+// RecordedPID is the process that a pid file names in whatever form: as ReadRecord has it, else the lenient
+// readers' (8.3), a JSON object with an integer pid of which the low 32 bits count. 0 if it names none.
+func RecordedPID(path string) int {
+	r, form := ReadRecord(path)
+	if form != FormCorrupt {
+		return r.PID
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return 0
+	}
+	doc, err := canon.ParseObject(data)
+	if err != nil {
+		return 0
+	}
+	n, _ := doc["pid"].(uint64)
+	return int(uint32(n))
+}
+
 // Text is the record as it stands in the file: pretty, keys in the order of 8.1, no final newline.
 func (r Record) Text() []byte {
 	out := append([]byte(nil), '{')

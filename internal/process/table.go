@@ -13,6 +13,7 @@ type Info struct {
 	StartedAt  time.Time
 	Args       []string
 	WireHome   string // from its environment; "" if it has none
+	EnvRead    bool   // the environment could be read, so that "" means none
 	Cwd        string
 	State      byte // R, S, T, Z, ...
 	Exe        string

@@ -72,6 +72,7 @@ func (i *Info) parseArgs(raw []byte) {
 			i.Args = append(i.Args, string(entry))
 			continue
 		}
+		i.EnvRead = true
 		if value, ok := bytes.CutPrefix(entry, []byte("WIRE_HOME=")); ok {
 			i.WireHome = string(value)
 			return

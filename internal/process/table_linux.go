@@ -82,7 +82,7 @@ func (i *Info) fill() bool {
 	}
 	dir := procDir(i.PID)
 	if env, err := os.ReadFile(dir + "/environ"); err == nil {
-		i.WireHome = lookupEnv(env, "WIRE_HOME")
+		i.WireHome, i.EnvRead = lookupEnv(env, "WIRE_HOME"), true
 	}
 	i.Cwd, _ = os.Readlink(dir + "/cwd")
 	if exe, err := os.Readlink(dir + "/exe"); err == nil {
