@@ -124,7 +124,7 @@ func (f *fleet) run(ctx context.Context, verb string, out *progress, w runWish) 
 			return reconcile.Summary{}, err
 		}
 	}
-	unlock, err := f.machine.LockApply(ctx, verb, out.waiting)
+	unlock, err := f.machine.LockApply(ctx, verb, f.app.waiting)
 	if err != nil {
 		var locked *home.LockedError
 		if errors.As(err, &locked) {
@@ -135,6 +135,7 @@ func (f *fleet) run(ctx context.Context, verb string, out *progress, w runWish) 
 	defer unlock()
 	site := w.site
 	site.Machine, site.Client, site.Desired, site.Workers = f.machine, f.client, f.desired, w.parallel
+	site.Tell = f.app.told
 	return reconcile.Runner{
 		Observe:   f.observer().Observe,
 		Diff:      w.diff,

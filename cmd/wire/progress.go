@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"wirefleet.dev/wire/internal/home"
 	"wirefleet.dev/wire/reconcile"
 )
 
@@ -28,11 +27,6 @@ type progress struct {
 
 func newProgress(a *app, f *fleet, verbose, json bool) *progress {
 	return &progress{app: a, fleet: f, verbose: verbose, json: json, began: time.Now()}
-}
-
-// waiting says whose lock an apply waits for.
-func (p *progress) waiting(h home.Holder) {
-	fmt.Fprintf(p.app.err, "waiting for `wire %s` (pid %d), which changes this machine at the moment\n", h.Verb, h.PID)
 }
 
 func (p *progress) report(e reconcile.Event) {

@@ -13,11 +13,15 @@ import (
 )
 
 type sessionCmd struct {
-	List       sessionListCmd    `cmd:"" help:"List every session of this machine."`
-	ListLocal  sessionLocalCmd   `cmd:"" help:"List the sessions that a local relay connects."`
-	MeshStatus sessionMeshCmd    `cmd:"" help:"Show which sessions have paired, and whether they pull."`
-	Env        sessionEnvCmd     `cmd:"" help:"Print the export line that activates a session."`
-	Current    sessionCurrentCmd `cmd:"" help:"Print the session of the working directory."`
+	New          sessionNewCmd     `cmd:"" help:"Make a session for the working directory, or complete one."`
+	List         sessionListCmd    `cmd:"" help:"List every session of this machine."`
+	ListLocal    sessionLocalCmd   `cmd:"" help:"List the sessions that a local relay connects."`
+	PairAllLocal sessionPairCmd    `cmd:"" help:"Pair all sessions that have a local slot with each other."`
+	MeshStatus   sessionMeshCmd    `cmd:"" help:"Show which sessions have paired, and whether they pull."`
+	Env          sessionEnvCmd     `cmd:"" help:"Print the export line that activates a session."`
+	Current      sessionCurrentCmd `cmd:"" help:"Print the session of the working directory."`
+	Destroy      sessionDestroyCmd `cmd:"" help:"Delete a session: processes, pins, key and state."`
+	Restore      sessionRestoreCmd `cmd:"" help:"Bring a destroyed session's identity back from the trash."`
 }
 
 const noSessions = "no sessions on this machine. `wire session new`, or `wire apply` with a wire.yaml, makes some."
@@ -148,7 +152,7 @@ func (c *sessionLocalCmd) Run(a *app) error {
 		}
 		fmt.Fprintln(a.out)
 	}
-	if len(federation) > 0 && len(local) > 0 {
+	if len(federation) > 0 {
 		fmt.Fprintln(a.out, "federation-only (no local endpoint):")
 		for _, r := range federation {
 			a.row("  ", 24, r.Name, 32, or(r.Handle, "?"), 0, or(r.Cwd, noCwd))
@@ -275,8 +279,8 @@ func (a *app) printMesh(st census.MeshStatus, stale int64) {
 	fmt.Fprintf(a.out, "\nHealth (stale threshold: %ds):\n", stale)
 	marks := map[string]string{"healthy": "✓", "stale": "⚠", "asymmetric": "!"}
 	for _, e := range st.Edges {
-		fmt.Fprintf(a.out, "  %s %s ↔ %s  scope=%-10s %s  [%s | %s]\n",
-			marks[e.Status], e.From, e.To, e.Scope, fmt.Sprintf("%-10s", e.Status),
+		fmt.Fprintf(a.out, "  %s %s ↔ %s  scope=%s %10s  [%s | %s]\n",
+			marks[e.Status], e.From, e.To, e.Scope, e.Status,
 			detail(e.From, e.Out, stale), detail(e.To, e.In, stale))
 	}
 }
@@ -332,7 +336,7 @@ func detail(who string, d census.Direction, stale int64) string {
 
 type sessionEnvCmd struct {
 	jsonFlag
-	Name string `arg:"" optional:"" help:"The session; default: that of the working directory."`
+	Name *string `arg:"" optional:"" help:"The session; default: that of the working directory."`
 }
 
 func (c *sessionEnvCmd) Run(a *app) error {
@@ -341,11 +345,11 @@ func (c *sessionEnvCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	name := home.Sanitize(c.Name)
-	if c.Name == "" {
-		if name, err = derived(env, m); err != nil {
-			return err
-		}
+	name := ""
+	if c.Name != nil {
+		name = home.Sanitize(*c.Name)
+	} else if name, err = derived(env, m); err != nil {
+		return err
 	}
 	s := m.Session(name)
 	if !s.Exists() {
@@ -367,16 +371,11 @@ func derived(env home.Env, m home.Machine) (string, error) {
 	if env.Cwd == "" {
 		return "", errReadingCwd
 	}
-	taken := map[string]bool{}
-	if reg, err := m.Registry(); err == nil {
-		if name, ok := reg.ByCwd[env.Cwd]; ok {
-			return name, nil
-		}
-		for _, name := range reg.ByCwd {
-			taken[name] = true
-		}
+	reg, err := m.Registry()
+	if err != nil {
+		reg = home.Registry{} // a name must do without it
 	}
-	return home.DeriveName(env.Cwd, taken), nil
+	return reg.NameFor(env.Cwd), nil
 }
 
 var errReadingCwd = fmt.Errorf("reading cwd: the working directory cannot be read")
@@ -394,7 +393,7 @@ func (c *sessionCurrentCmd) Run(a *app) error {
 	}
 	var name *string
 	if reg, err := m.Registry(); err == nil {
-		if n, ok := reg.ByCwd[env.Cwd]; ok {
+		if n, ok := reg.Lookup(env.Cwd); ok {
 			name = &n
 		}
 	}
@@ -402,7 +401,7 @@ func (c *sessionCurrentCmd) Run(a *app) error {
 		return a.printJSON(struct {
 			Cwd     string  `json:"cwd"`
 			Session *string `json:"session"`
-		}{env.Cwd, name})
+		}{home.RegistryKey(env.Cwd), name})
 	}
 	fmt.Fprintln(a.out, or(name, "(no session registered for this cwd)"))
 	return nil

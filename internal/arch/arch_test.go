@@ -84,8 +84,11 @@ var house = map[string]room{
 	"actuators": {
 		[]string{"reconcile", "spec", "internal/"}, "an actuator makes one change true; who asked for it stands above",
 	},
+	"verbs": {
+		[]string{"actuators", "reconcile", "spec", "internal/"}, "an imperative verb is a small plan: what it decides, actuators do",
+	},
 	"cmd/wire": {
-		[]string{"actuators", "reconcile", "spec", "internal/"}, "the front door opens on every room",
+		[]string{"verbs", "actuators", "reconcile", "spec", "internal/"}, "the front door opens on every room",
 	},
 }
 
