@@ -2,6 +2,7 @@ package actuators
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -71,17 +72,26 @@ func (a removePins) Do(ctx context.Context, c reconcile.Change) (reconcile.Outco
 			return reconcile.Failed, fmt.Errorf("%s: %w", s.Name, err)
 		}
 	}
-	outcome := reconcile.Already
+	var removals []pairing.Removal
 	for _, p := range c.Pairs {
 		for _, d := range [][2]int{{index[p.A], index[p.B]}, {index[p.B], index[p.A]}} {
-			changed, err := pairing.Unpin(ctx, sessions[d[0]], infos[d[1]].Handle, infos[d[1]].DID)
-			if err != nil {
-				return reconcile.Failed, err
-			}
-			if changed {
-				outcome = reconcile.Done
-			}
+			removals = append(removals, pairing.Removal{From: sessions[d[0]], Handle: infos[d[1]].Handle, DID: infos[d[1]].DID})
 		}
+	}
+	done, err := pairing.UnpinMany(ctx, removals, a.Workers)
+	if err != nil {
+		return reconcile.Failed, err
+	}
+	outcome := reconcile.Already
+	var failed []error
+	for _, r := range done {
+		if r.Changed {
+			outcome = reconcile.Done
+		}
+		failed = append(failed, r.Err)
+	}
+	if err := errors.Join(failed...); err != nil {
+		return reconcile.Failed, err
 	}
 	return outcome, nil
 }

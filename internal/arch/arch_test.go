@@ -57,6 +57,10 @@ var house = map[string]room{
 		[]string{"internal/home", "internal/identity", "internal/process", "internal/relay/client"},
 		"it looks at the machine for listings and for reconcile alike, so it knows no wish",
 	},
+	"internal/enroll": {
+		[]string{"internal/canon", "internal/home", "internal/identity", "internal/relay/client"},
+		"becoming somebody takes files and a relay; whom one then knows is pairing's affair",
+	},
 	"internal/pairing": {
 		[]string{"internal/canon", "internal/home", "internal/identity", "internal/relay/client"},
 		"pins are files and slots; whoever wants an edge says so from above",

@@ -15,7 +15,7 @@ func (d *daemon) report(c cycle) error {
 	counts := [3]int{}
 	if c.pushed != nil {
 		d.say.state("push", prefixed("daemon: push error: ", c.pushed.err))
-		d.say.state("skipped", c.pushed.waiting())
+		d.say.state("mail to peers", c.pushed.waiting())
 		counts[0] = len(c.pushed.Pushed)
 	}
 	if c.pulled != nil {

@@ -1,6 +1,7 @@
 package home
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -24,10 +25,26 @@ func (s Session) ReadKey() (identity.Key, error) {
 // replaced.
 func (s Session) CreateKey(k identity.Key) error { return create(s.KeyFile(), k.Seed(), 0o600) }
 
+func (s Session) card() document[canon.Doc] {
+	return document[canon.Doc]{s.CardFile(), "", canon.ParseObject}
+}
+
 // ReadCard reads agent-card.json; missing is fs.ErrNotExist, unparsable a *FileError.
 func (s Session) ReadCard() (canon.Doc, error) {
-	card, _, err := document[canon.Doc]{s.CardFile(), "", canon.ParseObject}.read()
+	card, _, err := s.card().read()
 	return card, err
+}
+
+// UpdateCard replaces agent-card.json by what change makes of it, under CFG/relay.lock. change may be called
+// more than once (see UpdateRelay) and leaves its argument as it is.
+func (s Session) UpdateCard(ctx context.Context, change func(canon.Doc) (canon.Doc, error)) error {
+	return update(ctx, s.relayLock(), s.card(), func(card canon.Doc) ([]byte, error) {
+		card, err := change(card)
+		if err != nil {
+			return nil, err
+		}
+		return canon.Pretty(card), nil
+	})
 }
 
 // WriteCard replaces agent-card.json.

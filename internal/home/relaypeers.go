@@ -16,6 +16,20 @@ func (r *RelayFile) PeerRaw(handle string) ([]byte, bool) { return r.spans.Raw("
 // Peer are all endpoints of a peer, whatever can be reached (4.2 step 2). Only this peer's record is parsed.
 func (r *RelayFile) Peer(handle string) []Endpoint { return r.endpointsAt("peers", handle) }
 
+// PeerFlat is the flat trio of a peer's record, all that a reference daemon knows of it; what is missing there
+// is empty.
+func (r *RelayFile) PeerFlat(handle string) Endpoint {
+	raw, ok := r.spans.Raw("peers", handle)
+	if !ok || raw[0] != '{' {
+		return Endpoint{}
+	}
+	rec, err := canon.ParseObject(raw)
+	if err != nil {
+		return Endpoint{}
+	}
+	return flatOf(rec)
+}
+
 // Routes are a peer's endpoints in routing order (4.2 steps 1 to 4): those on our own local relay, then
 // federation. None means that the peer is unreachable.
 func (r *RelayFile) Routes(handle string) []Endpoint {

@@ -144,3 +144,13 @@ func CheckOwner(card canon.Doc) (CardInfo, error) {
 	}
 	return info, nil
 }
+
+// CheckKey is CheckOwner for one's own card: k must be the key that signed it.
+func CheckKey(card canon.Doc, k Key) (CardInfo, error) {
+	info, err := CheckOwner(card)
+	if err == nil && !info.Public.Equal(k.Public()) {
+		err = &CardError{fmt.Sprintf("private.key is another identity's: its fingerprint is %s, the card's %s",
+			Fingerprint(k.Public()), Fingerprint(info.Public))}
+	}
+	return info, err
+}

@@ -1,11 +1,7 @@
 package mailbox
 
 import (
-	"errors"
-	"io/fs"
 	"os"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"wirefleet.dev/wire/internal/canon"
@@ -18,20 +14,6 @@ const (
 	dropType = "pair_drop"
 	ackType  = "pair_drop_ack"
 )
-
-// maxRequests is how many requests of strangers wait at a time. Anybody can make one, and each is a file.
-const maxRequests = 256
-
-// request is the pair request of a stranger, ST/pending-inbound-pairs/<handle>.json (home-and-daemon.md 7.3).
-type request struct {
-	handle    string
-	did       string
-	card      canon.Doc
-	endpoints []home.Endpoint
-	trio      home.Endpoint
-	eventID   string
-	timestamp string
-}
 
 // rejection is a line of ST/pair-rejected.jsonl (7.5).
 type rejection struct {
@@ -180,9 +162,14 @@ func (b *Box) strangersDrop(v verdict, doc canon.Doc, refused *identity.VerifyEr
 		return reject("pair_drop under our own handle with another key")
 	}
 	timestamp, _ := doc["timestamp"].(string)
-	v.request = &request{
-		handle: info.Handle, did: string(info.DID), card: card, endpoints: endpoints, trio: trio,
-		eventID: v.id, timestamp: timestamp,
+	// What cannot be read was refused by nobody: the user is asked once more.
+	if refusals, err := b.home.Refusals(); err == nil && refusals.Cover(info.DID, v.id, timestamp) {
+		v.refused.Reason += ": pair request refused before"
+		return v, nil
+	}
+	v.request = &home.Inbound{
+		Handle: info.Handle, DID: info.DID, Card: card, Trio: trio, Endpoints: endpoints,
+		EventID: v.id, Timestamp: timestamp, ReceivedAt: identity.FormatTime(now),
 	}
 	v.refused.Reason += ": pair request stored"
 	return v, nil
@@ -196,69 +183,6 @@ func (b *Box) acceptsStrangers() bool {
 	}
 	policy, err := canon.ParseObject(data)
 	return err != nil || policy["accept_unknown_pair_drops"] != false
-}
-
-// store writes the record, if there is room: a request that replaces one of its handle always has.
-func (r *request) store(s home.Session, now time.Time) error {
-	dir := s.Inbound()
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	path := filepath.Join(dir, r.handle+".json")
-	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
-		entries, err := os.ReadDir(dir)
-		if err != nil {
-			return err
-		}
-		waiting := 0
-		for _, e := range entries {
-			if strings.HasSuffix(e.Name(), ".json") {
-				waiting++
-			}
-		}
-		if waiting >= maxRequests {
-			return nil
-		}
-	}
-	return home.WriteFile(path, r.record(now), 0o600)
-}
-
-// record is the pretty text in the reference's order of keys, which is not the sorted one.
-func (r *request) record(now time.Time) []byte {
-	out := []byte("{")
-	member := func(depth int, key string, value any) {
-		if out[len(out)-1] != '{' {
-			out = append(out, ',')
-		}
-		out = append(out, '\n')
-		out = append(out, strings.Repeat("  ", depth)...)
-		out = canon.Append(out, key)
-		out = append(out, ": "...)
-		out = canon.AppendPretty(out, value, depth)
-	}
-	member(1, "peer_handle", r.handle)
-	member(1, "peer_did", r.did)
-	member(1, "peer_card", r.card)
-	member(1, "peer_relay_url", r.trio.RelayURL)
-	member(1, "peer_slot_id", r.trio.SlotID)
-	member(1, "peer_slot_token", r.trio.SlotToken.Reveal())
-	out = append(out, ",\n  \"peer_endpoints\": ["...)
-	for i, e := range r.endpoints {
-		if i > 0 {
-			out = append(out, ',')
-		}
-		out = append(out, "\n    {"...)
-		member(3, "relay_url", e.RelayURL)
-		member(3, "slot_id", e.SlotID)
-		member(3, "slot_token", e.SlotToken.Reveal())
-		member(3, "scope", string(e.Scope))
-		out = append(out, "\n    }"...)
-	}
-	out = append(out, "\n  ]"...)
-	member(1, "event_id", r.eventID)
-	member(1, "event_timestamp", r.timestamp)
-	member(1, "received_at", identity.FormatTime(now))
-	return append(out, "\n}"...)
 }
 
 func (r *rejection) line(now time.Time) []byte {

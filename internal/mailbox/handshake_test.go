@@ -157,7 +157,7 @@ func TestRequestsBounded(t *testing.T) {
 	w := newWorld(t, "web")
 	dir := w.session("web").Inbound()
 	check(os.MkdirAll(dir, 0o700))
-	for i := range maxRequests - 1 {
+	for i := range home.MaxInbound - 1 {
 		check(os.WriteFile(filepath.Join(dir, fmt.Sprintf("r%d.json", i)), []byte("{}"), 0o600))
 	}
 	for _, from := range []string{"one", "two", "one"} {
@@ -168,7 +168,7 @@ func TestRequestsBounded(t *testing.T) {
 	}
 	w.pull(w.box("web"))
 	names := must(os.ReadDir(dir))
-	if len(names) != maxRequests || !slices.ContainsFunc(names, func(e os.DirEntry) bool { return e.Name() == "one.json" }) {
+	if len(names) != home.MaxInbound || !slices.ContainsFunc(names, func(e os.DirEntry) bool { return e.Name() == "one.json" }) {
 		t.Errorf("%d files", len(names))
 	}
 }

@@ -24,7 +24,7 @@ type verdict struct {
 
 	refresh []home.Endpoint // a handshake of a pinned peer: where it is now
 	since   string          // that handshake's timestamp
-	request *request        // a handshake of a stranger
+	request *home.Inbound   // a handshake of a stranger
 	log     *rejection      // a handshake that is wrong
 }
 

@@ -23,6 +23,7 @@ const level = "0.6.10"
 type Box struct {
 	home  home.Session
 	relay *client.Client
+	mute  mute
 
 	pull  sync.Mutex // guards what follows against the endpoints of one Pull
 	keys  *agents    // for verification

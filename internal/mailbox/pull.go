@@ -169,11 +169,17 @@ func (b *Box) pullEndpoint(ctx context.Context, p *part) {
 	limit := pageLimit
 	been := map[string]bool{p.cursor: true}
 	for {
+		if p.failed = b.mute.closed(p.endpoint.RelayURL, time.Now()); p.failed != nil {
+			return
+		}
 		page, err := b.relay.List(ctx, slotOf(p.endpoint), p.cursor, limit)
 		var call *client.CallError
 		if errors.As(err, &call) && call.Answered && errors.Is(err, client.ErrTimeout) && limit > 1 && ctx.Err() == nil {
 			limit /= 10 // a page that is too big for the line would be too big the next time as well (Q30)
 			continue
+		}
+		if ctx.Err() == nil {
+			b.mute.heard(p.endpoint.RelayURL, err, time.Now())
 		}
 		if err != nil {
 			p.failed = err
@@ -319,7 +325,7 @@ func (b *Box) flush(verdicts []verdict, now time.Time) error {
 	var log [][]byte
 	for _, v := range verdicts {
 		if v.request != nil {
-			if err := v.request.store(b.home, now); err != nil {
+			if err := b.home.StoreInbound(*v.request); err != nil {
 				return err
 			}
 		}
@@ -375,7 +381,7 @@ func (p *part) count(verdicts []verdict) {
 			EventID: v.id, Reason: v.refused.Reason, Transient: v.refused.Transient, SchemaVersion: v.schema,
 		})
 		if v.request != nil {
-			p.requests = append(p.requests, Request{EventID: v.id, Handle: v.request.handle, DID: identity.DID(v.request.did)})
+			p.requests = append(p.requests, Request{EventID: v.id, Handle: v.request.Handle, DID: v.request.DID})
 		}
 	}
 }

@@ -3,12 +3,14 @@ package mailbox
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -517,5 +519,62 @@ func TestPushTwoProcesses(t *testing.T) {
 	all.Wait()
 	if n := len(results[0].Pushed) + len(results[1].Pushed); n != 20 || len(results[0].Skipped)+len(results[1].Skipped) != 0 {
 		t.Errorf("%d pushed, skipped %+v %+v", n, results[0].Skipped, results[1].Skipped)
+	}
+}
+
+// TestMuteRelay: a relay that answers nothing costs a deadline once, not in every cycle, and is asked again.
+func TestMuteRelay(t *testing.T) {
+	t.Parallel() // it waits for deadlines
+	w := newWorld(t, "api", "web")
+	ln := must(net.Listen("tcp", "127.0.0.1:0"))
+	defer ln.Close()
+	var asked atomic.Int32
+	go func() {
+		for {
+			if _, err := ln.Accept(); err != nil {
+				return
+			}
+			asked.Add(1)
+		}
+	}()
+	url := "http://" + ln.Addr().String()
+	dead := home.Endpoint{RelayURL: url, SlotID: "aa", SlotToken: identity.NewToken("t"), Scope: home.Federation}
+	w.trust("api", "web", time.Now())
+	w.route("api", "web", dead)
+	local := w.self("api")[0]
+	check(w.session("api").UpdateRelay(t.Context(), func(r *home.RelayFile) error {
+		r.SetSelf([]home.Endpoint{dead, local})
+		return nil
+	}))
+	w.send("api", "web", "one")
+	api := Open(w.session("api"), newImpatientClient(t))
+
+	for i := range 3 {
+		if res := w.push(api); len(res.Skipped) != 1 || !strings.HasPrefix(res.Skipped[0].Reason, "timeout: POST "+url) {
+			t.Errorf("push %d: %+v", i, res)
+		}
+	}
+	if n := asked.Load(); n != 1 {
+		t.Errorf("asked %d times by three pushes", n)
+	}
+	if res := w.pull(api); len(res.Failed) != 1 || !strings.Contains(res.Failed[0], "(Federation) errored: timeout: POST "+url) {
+		t.Errorf("pull: %v", res.Failed)
+	}
+	if n := asked.Load(); n != 1 {
+		t.Errorf("asked %d times, the pull included", n)
+	}
+	p := api.mute.relays[url]
+	p.until = time.Now()
+	api.mute.relays[url] = p
+	w.pull(api)
+	if n := asked.Load(); n != 2 {
+		t.Errorf("asked %d times after the pause", n)
+	}
+	if wait := api.mute.relays[url].wait; wait != 2*firstPause {
+		t.Errorf("the next pause is %v", wait)
+	}
+	api.mute.heard(url, nil, time.Now())
+	if err := api.mute.closed(url, time.Now()); err != nil {
+		t.Errorf("after an answer: %v", err)
 	}
 }

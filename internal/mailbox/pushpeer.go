@@ -31,6 +31,7 @@ type peerPush struct {
 	handle   string
 	path     string
 	relay    *client.Client
+	mute     *mute
 	routes   []*route
 	all      []home.Endpoint // also those that cannot be reached from here
 	report   bool
@@ -64,7 +65,7 @@ func (b *Box) job(handle string, relay *home.RelayFile, k *keeper, o PushOptions
 	if err != nil {
 		return nil, err
 	}
-	j := &peerPush{handle: handle, path: path, relay: b.relay, all: relay.Peer(handle), report: o.Report, keeper: k}
+	j := &peerPush{handle: handle, path: path, relay: b.relay, mute: &b.mute, all: relay.Peer(handle), report: o.Report, keeper: k}
 	for _, e := range relay.Routes(handle) {
 		if !e.SlotToken.Zero() {
 			j.routes = append(j.routes, &route{Endpoint: e})
@@ -344,9 +345,16 @@ func (j *peerPush) closeIfDown() {
 }
 
 func (j *peerPush) try(ctx context.Context, r *route, m mail) (client.Posted, error) {
-	ctx, cancel := context.WithTimeout(ctx, postWait)
+	if err := j.mute.closed(r.RelayURL, time.Now()); err != nil {
+		return client.Posted{}, err
+	}
+	post, cancel := context.WithTimeout(ctx, postWait)
 	defer cancel()
-	return j.relay.Post(ctx, slotOf(r.Endpoint), m.text)
+	posted, err := j.relay.Post(post, slotOf(r.Endpoint), m.text)
+	if ctx.Err() == nil { // else it is we who did not wait
+		j.mute.heard(r.RelayURL, err, time.Now())
+	}
+	return posted, err
 }
 
 // lineIsToBlame tells an answer that is about this line from one about the slot or the relay: a full slot

@@ -7,12 +7,12 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"path/filepath"
 	"strconv"
 	"time"
 	"unicode/utf8"
 
 	"wirefleet.dev/wire/internal/canon"
-	"wirefleet.dev/wire/internal/home"
 )
 
 // Schema is the schema of a pid record; Level is the version it carries: the reference's level that we
@@ -224,9 +224,21 @@ func (r Record) Text() []byte {
 	return append(out, "\n}"...)
 }
 
-// WriteRecord replaces a pid file atomically.
+// WriteRecord replaces a pid file atomically, 0600. Unlike every other file of ours it is not synced: after a
+// power cut no process that it could name is left, and each of many daemons would wait for the disk.
 func WriteRecord(path string, r Record) error {
-	return home.WriteFile(path, r.Text(), 0o600)
+	f, err := os.CreateTemp(filepath.Dir(path), ".daemon.pid-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(r.Text())
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+	}
+	return err
 }
 
 // RemoveRecord removes a pid file if it still names pid. A missing one is no error.
