@@ -88,6 +88,7 @@ func (s Session) TrustFile() string { return join(s.cfg, "trust.json") }
 func (s Session) RelayFile() string { return join(s.cfg, "relay.json") }
 
 func (s Session) relayLock() string { return join(s.cfg, "relay.lock") }
+func (s Session) routeLock() string { return join(s.st, "mesh-route.lock") } // ours
 
 // Inbox and Outbox are the files of one peer; a handle that CheckHandle refuses is an error.
 func (s Session) Inbox(handle string) (string, error)  { return peerFile(s.InboxDir(), handle) }
