@@ -111,5 +111,6 @@ func shown(event canon.Doc, verified bool) string {
 	if !ok {
 		body = string(canon.Compact(event["body"]))
 	}
-	return fmt.Sprintf("[%s %s kind=%d %s%s] %s | sig %s", text("timestamp"), text("from"), identity.EventKind(event), text("type"), deadline, body, mark)
+	head := OneLine(fmt.Sprintf("[%s %s kind=%d %s%s]", text("timestamp"), text("from"), identity.EventKind(event), text("type"), deadline))
+	return fmt.Sprintf("%s %s | sig %s", head, visible(body), mark)
 }
