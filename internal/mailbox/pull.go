@@ -44,8 +44,12 @@ type PullResult struct {
 	Requests  []Request // each of them is in Rejected too
 	TotalSeen int
 	Cursor    string   // of the federation slot, "" if none
+	Asked     int      // endpoints
 	Failed    []string // "endpoint <url> (Local) errored: ..." lines for stderr
 }
+
+// Nothing says whether every endpoint failed (field-failures G35).
+func (r PullResult) Nothing() bool { return len(r.Failed) > 0 && len(r.Failed) == r.Asked }
 
 // ErrUnbound is a pull of a session without a slot.
 type ErrUnbound struct{ Bound bool } // self is there, but names no slot
@@ -72,6 +76,7 @@ func (b *Box) Pull(ctx context.Context) (PullResult, error) {
 	if out.Written, err = b.Rejudge(ctx); err != nil {
 		return out, err
 	}
+	out.Asked = len(own.endpoints)
 	parts := make([]part, len(own.endpoints))
 	var all sync.WaitGroup
 	for i, e := range own.endpoints {

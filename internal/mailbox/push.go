@@ -30,7 +30,21 @@ type PushItem struct {
 type PushResult struct {
 	Pushed  []PushItem
 	Skipped []PushItem
+	Failed  int      // lines that were tried and that no slot has taken; all of them only with Report
 	Stray   []string // outbox files "<pinned>@<host>.jsonl", which are never sent; only with Report
+}
+
+// Nothing says whether all that was tried failed (field-failures G35), and why the first of it did.
+func (r PushResult) Nothing() (why string, nothing bool) {
+	if r.Failed == 0 || len(r.Pushed) > 0 {
+		return "", false
+	}
+	for _, i := range r.Skipped {
+		if i.Endpoint == "" {
+			why = i.Reason // the last is of this push: what was refused earlier comes first
+		}
+	}
+	return why, true
 }
 
 // PushOptions: Peer limits to one peer. Report is for people: Skipped then also has every line that was
@@ -109,6 +123,7 @@ func (b *Box) Push(ctx context.Context, o PushOptions) (PushResult, error) {
 	for _, j := range jobs {
 		out.Pushed = append(out.Pushed, j.pushed...)
 		out.Skipped = append(out.Skipped, j.skipped...)
+		out.Failed += j.failed
 		errs = append(errs, j.err)
 	}
 	if o.Report {

@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -45,6 +46,7 @@ type peerPush struct {
 
 	pushed  []PushItem
 	skipped []PushItem
+	failed  int  // lines of this push that no slot has taken: refused or left
 	left    bool // something is left for the next push
 	err     error
 }
@@ -131,6 +133,7 @@ func (j *peerPush) begin() error {
 			p.rewind(slot)
 		}
 	}
+	p.direct = slices.DeleteFunc(p.direct, func(d directLine) bool { return !j.pins(d.slot) })
 	if err := j.reopen(); err != nil {
 		return err
 	}
@@ -141,12 +144,7 @@ func (j *peerPush) begin() error {
 }
 
 func (j *peerPush) pins(slot string) bool {
-	for _, e := range j.all {
-		if e.SlotID == slot {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(j.all, func(e home.Endpoint) bool { return e.SlotID == slot })
 }
 
 // reopen reads on at the offset, for which it sets lastID.
@@ -234,6 +232,13 @@ func (j *peerPush) behind(m mail) {
 		return
 	}
 	j.left = true
+	if slot, ok := j.progress.postedTo(m.id); ok {
+		if j.report {
+			j.skip(j.has(m.id, j.endpoint(slot)))
+		}
+		return
+	}
+	j.failed++
 	if j.report || !j.told {
 		j.skip(PushItem{EventID: m.id, Reason: cmp.Or(m.refused, j.end)})
 		j.told = true
@@ -246,6 +251,7 @@ func (j *peerPush) one(ctx context.Context, m mail) (done bool, err error) {
 	case !m.valid: // a torn or foreign line
 		return true, nil
 	case m.refused != "":
+		j.failed++
 		j.progress.refuse(m.id, m.refused)
 		j.skip(PushItem{EventID: m.id, Reason: m.refused})
 		return true, nil
@@ -255,7 +261,28 @@ func (j *peerPush) one(ctx context.Context, m mail) (done bool, err error) {
 		}
 		return true, nil
 	}
+	if slot, ok := j.progress.postedTo(m.id); ok {
+		j.progress.began(slot)
+		if j.report {
+			j.skip(j.has(m.id, j.endpoint(slot)))
+		}
+		return true, nil
+	}
 	return j.post(ctx, m)
+}
+
+// has is the report of a line that an endpoint has already.
+func (j *peerPush) has(id string, e home.Endpoint) PushItem {
+	return PushItem{EventID: id, Endpoint: e.RelayURL, Scope: e.Scope, Reason: duplicateLine}
+}
+
+// endpoint is the peer's endpoint with that slot.
+func (j *peerPush) endpoint(slot string) home.Endpoint {
+	i := slices.IndexFunc(j.all, func(e home.Endpoint) bool { return e.SlotID == slot })
+	if i < 0 {
+		return home.Endpoint{}
+	}
+	return j.all[i]
 }
 
 // advance counts a line as done.
@@ -299,13 +326,12 @@ func (j *peerPush) post(ctx context.Context, m mail) (done bool, err error) {
 			} else {
 				j.pushed = append(j.pushed, item)
 			}
-			if from, before := p.slots[r.SlotID]; !before || p.offset < from {
-				p.slots[r.SlotID] = p.offset
-			}
+			p.began(r.SlotID)
 			return true, nil
 		}
 		reason := client.Describe(perr)
 		if j.lineIsToBlame(ctx, r, perr) {
+			j.failed++
 			p.refuse(m.id, reason)
 			j.skip(PushItem{EventID: m.id, Reason: reason})
 			return true, nil
@@ -389,6 +415,7 @@ func (j *peerPush) reportSent() error {
 		m := readMail(l)
 		item := PushItem{EventID: m.id, Reason: duplicateLine}
 		reason, refused := p.refusal(m.id)
+		direct, out := p.postedTo(m.id)
 		switch {
 		case !m.valid:
 			at += l.size
@@ -399,9 +426,10 @@ func (j *peerPush) reportSent() error {
 			item.Reason = m.refused
 		case j.forAnother(m):
 			item.Reason = j.olderThanPin()
+		case out:
+			item = j.has(m.id, j.endpoint(direct))
 		default:
-			e := j.taker(at)
-			item.Endpoint, item.Scope = e.RelayURL, e.Scope
+			item = j.has(m.id, j.taker(at))
 		}
 		j.skip(item)
 		at += l.size

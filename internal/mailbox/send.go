@@ -30,45 +30,83 @@ type Queued struct {
 }
 
 // Send signs an event and appends it to the peer's outbox, synced. Refused is what would be lost on its way
-// without a word: unstable floats, unknown numeric kinds, bodies deeper than 125, a handle that is no file
-// name. Without key or card the error is home.ErrNotInitialized.
+// without a word: unstable floats, bodies deeper than 125, a handle that is no file name. Without key or card
+// the error is home.ErrNotInitialized.
 func (b *Box) Send(ctx context.Context, o Outgoing, now time.Time) (Queued, error) {
-	key, card, err := b.home.Identity()
+	p, err := b.pen()
 	if err != nil {
 		return Queued{}, err
 	}
-	me, err := identity.ReadCard(card)
-	if err != nil {
-		return Queued{}, fmt.Errorf("%s: %w", b.home.CardFile(), err)
-	}
-	path, err := b.home.Outbox(o.Peer)
+	l, err := b.write(p, o, now)
 	if err != nil {
 		return Queued{}, err
 	}
-	event, err := compose(o, me.DID, now)
-	if err != nil {
-		return Queued{}, err
-	}
-	signed := identity.SignEvent(event, key, me.DID)
 	if err := ctx.Err(); err != nil {
 		return Queued{}, err
 	}
 	if err := b.home.Ensure(); err != nil {
 		return Queued{}, err
 	}
-	if err := home.AppendLines(path, [][]byte{canon.Compact(signed)}, true); err != nil {
+	if err := l.queue(); err != nil {
 		return Queued{}, err
 	}
-	id, _ := signed["event_id"].(string)
-	return Queued{EventID: id, Outbox: path}, nil
+	return Queued{EventID: l.id, Outbox: l.outbox}, nil
 }
+
+// KindWarning says what receivers make of a kind that they do not know, "" for one that they do. The
+// reference queues it all the same (cli.md 6.2-6).
+func KindWarning(kind string) string {
+	n := identity.KindNumber(kind)
+	if identity.KnownKind(n) {
+		return ""
+	}
+	return fmt.Sprintf("kind %d is none that receivers know: they will not show it, and one of 0.6.10 stops reading there", n)
+}
+
+// pen signs for the session.
+type pen struct {
+	key identity.Key
+	did identity.DID
+}
+
+func (b *Box) pen() (pen, error) {
+	key, card, err := b.home.Identity()
+	if err != nil {
+		return pen{}, err
+	}
+	me, err := identity.ReadCard(card)
+	if err != nil {
+		return pen{}, fmt.Errorf("%s: %w", b.home.CardFile(), err)
+	}
+	return pen{key, me.DID}, nil
+}
+
+// letter is a signed event on its way into an outbox.
+type letter struct {
+	peer   string
+	id     string
+	outbox string // path
+	text   []byte // compact
+}
+
+func (b *Box) write(p pen, o Outgoing, now time.Time) (letter, error) {
+	path, err := b.home.Outbox(o.Peer)
+	if err != nil {
+		return letter{}, err
+	}
+	event, err := compose(o, p.did, now)
+	if err != nil {
+		return letter{}, err
+	}
+	signed := identity.SignEvent(event, p.key, p.did)
+	id, _ := signed["event_id"].(string)
+	return letter{peer: o.Peer, id: id, outbox: path, text: canon.Compact(signed)}, nil
+}
+
+func (l letter) queue() error { return home.AppendLines(l.outbox, [][]byte{l.text}, true) }
 
 // compose is the unsigned event (identity.md 3.1).
 func compose(o Outgoing, from identity.DID, now time.Time) (canon.Doc, error) {
-	kind := identity.KindNumber(o.Kind)
-	if !identity.KnownKind(kind) {
-		return nil, fmt.Errorf("kind %d is none that receivers know: they would refuse it, and one of 0.6.10 would stop reading there", kind)
-	}
 	if d := canon.Depth(o.Body); d > maxDepth {
 		return nil, fmt.Errorf("the body is nested %d deep; more than %d does not survive a relay", d, maxDepth)
 	}
@@ -81,7 +119,7 @@ func compose(o Outgoing, from identity.DID, now time.Time) (canon.Doc, error) {
 		"from":           string(from),
 		"to":             "did:wire:" + o.Peer,
 		"type":           o.Kind,
-		"kind":           uint64(kind),
+		"kind":           uint64(identity.KindNumber(o.Kind)),
 		"body":           o.Body,
 	}
 	if o.Deadline != "" {

@@ -5,13 +5,17 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 
 	"wirefleet.dev/wire/internal/canon"
 	"wirefleet.dev/wire/internal/home"
 )
 
-// keepRefused is how many lines of a peer are remembered as refused for good, for reports.
-const keepRefused = 32
+// How many lines of a peer are remembered as refused for good, for reports, and as posted out of turn.
+const (
+	keepRefused = 32
+	keepDirect  = 256
+)
 
 // progress is how far one peer's outbox was posted: its member in ST/outbox-sent.json (design.md section 8).
 type progress struct {
@@ -21,20 +25,31 @@ type progress struct {
 	lastID string           // event_id of the line before offset, "" if it has none
 	slots  map[string]int64 // slot id -> offset of the first line that it took
 	bad    []refusedLine    // lines that no relay takes, newest last
+	direct []directLine     // lines that were posted as they were queued, ahead of what waited before them; newest last
 }
 
 type refusedLine struct{ id, reason string }
+
+type directLine struct{ id, slot string }
 
 // rewind goes back to the first line that the slot took and forgets the slot, which is gone: what it took may
 // never have been read. The caller has to set lastID if it says true.
 func (p *progress) rewind(slot string) bool {
 	from, took := p.slots[slot]
 	delete(p.slots, slot)
+	p.direct = slices.DeleteFunc(p.direct, func(d directLine) bool { return d.slot == slot })
 	if !took || from >= p.offset {
 		return false
 	}
 	p.offset = from
 	return true
+}
+
+// began notes that the slot has the line at the offset.
+func (p *progress) began(slot string) {
+	if from, before := p.slots[slot]; !before || p.offset < from {
+		p.slots[slot] = p.offset
+	}
 }
 
 func (p *progress) refuse(id, reason string) {
@@ -51,6 +66,25 @@ func (p *progress) refusal(id string) (string, bool) {
 	for _, r := range p.bad {
 		if r.id == id {
 			return r.reason, true
+		}
+	}
+	return "", false
+}
+
+// took remembers which slot has a line that was posted out of turn. One that is forgotten is posted again,
+// and the relay says that it has it.
+func (p *progress) took(id, slot string) {
+	p.direct = append(p.direct, directLine{id, slot})
+	if n := len(p.direct) - keepDirect; n > 0 {
+		p.direct = append([]directLine(nil), p.direct[n:]...)
+	}
+}
+
+// postedTo is the slot that took a line out of turn.
+func (p *progress) postedTo(id string) (slot string, ok bool) {
+	for _, d := range p.direct {
+		if d.id == id && id != "" {
+			return d.slot, true
 		}
 	}
 	return "", false
@@ -108,6 +142,13 @@ func (f *sentFile) get(handle string) (p *progress, known bool) {
 		reason, _ := r["reason"].(string)
 		p.refuse(id, reason)
 	}
+	direct, _ := rec["direct"].([]any)
+	for _, v := range direct {
+		r, _ := v.(canon.Doc)
+		id, _ := r["event_id"].(string)
+		slot, _ := r["slot_id"].(string)
+		p.took(id, slot)
+	}
 	return p, true
 }
 
@@ -133,6 +174,14 @@ func (f *sentFile) set(handle string, p *progress) {
 			bad = append(bad, canon.Doc{"event_id": r.id, "reason": r.reason})
 		}
 		rec["refused"] = bad
+	}
+	delete(rec, "direct")
+	if len(p.direct) > 0 {
+		direct := make([]any, 0, len(p.direct))
+		for _, d := range p.direct {
+			direct = append(direct, canon.Doc{"event_id": d.id, "slot_id": d.slot})
+		}
+		rec["direct"] = direct
 	}
 	f.peers[handle] = rec
 }
