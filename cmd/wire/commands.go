@@ -31,6 +31,9 @@ func commands() []command {
 		{"push", "Post what is queued.", "messages", func() any { return new(pushCmd) }},
 		{"pull", "Fetch new messages into the inbox.", "messages", func() any { return new(pullCmd) }},
 		{"tail", "Print the messages of the inbox.", "messages", func() any { return new(tailCmd) }},
+		{"monitor", "Print messages as they arrive.", "messages", func() any { return new(monitorCmd) }},
+		{"verify", "Check the signature of one event.", "messages", func() any { return new(verifyCmd) }},
+		{"mesh", "Reach all peers, or one by its role.", "messages", func() any { return new(meshCmd) }},
 		{"daemon", "Serve a session: push and pull as things happen.", "processes", func() any { return new(daemonCmd) }},
 		{"relay-server", "Serve mailboxes over HTTP.", "processes", func() any { return new(relayCmd) }},
 	}

@@ -381,6 +381,12 @@ var volatile = []struct {
 	{regexp.MustCompile(`("(?:last_pull_at_unix|silent_secs)": )\d+`), "${1}1"},
 	{regexp.MustCompile(`\b\d+(\.\d+)?m?s ago`), "TIME ago"},
 	{regexp.MustCompile(`(changes?) in [\d.]+m?s`), "$1 in TIME"},
+	{regexp.MustCompile(`\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b`), "UUID"},
+	{regexp.MustCompile(`("rtt_ms": )\d+`), "${1}1"},
+	{regexp.MustCompile(`\(\d+ms, `), "(1ms, "},
+	{regexp.MustCompile(`"signature": "[^"]*"`), `"signature": "SIGNATURE"`},
+	{regexp.MustCompile(`("public_key_id": "\w+):[0-9a-f]{8}"`), `$1:FINGERPRINT"`},
+	{regexp.MustCompile(`(?m)^\[20[\d:T-]+\] (\S+) \([0-9a-f]{12}\)`), "[TIME] $1 (ID)"},
 	{regexp.MustCompile(`\b0\.\d+\.\d+-dev[\w.+-]*`), "VERSION"},
 }
 

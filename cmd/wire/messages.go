@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 	"time"
@@ -37,11 +38,18 @@ func (a *app) session() (home.Session, error) { return a.adopted().Session() }
 
 // initialized is session for a verb that needs an identity.
 func (a *app) initialized() (home.Session, error) {
-	s, err := a.session()
+	_, s, err := a.initializedIn()
+	return s, err
+}
+
+// initializedIn is initialized with the environment that led there, for verbs that look at the sisters too.
+func (a *app) initializedIn() (home.Env, home.Session, error) {
+	env := a.adopted()
+	s, err := env.Session()
 	if err == nil && !s.Initialized() {
 		err = fmt.Errorf("%w — run `wire init <handle>` first", home.ErrNotInitialized)
 	}
-	return s, err
+	return env, s, err
 }
 
 type sendCmd struct {
@@ -79,6 +87,7 @@ func (c *sendCmd) Run(a *app) error {
 		return err
 	}
 	daemon.Poke(s)
+	a.warnOfKind(kind)
 	if c.JSON {
 		err = a.printJSON(struct {
 			EventID string `json:"event_id"`
@@ -95,34 +104,55 @@ func (c *sendCmd) Run(a *app) error {
 	return err
 }
 
+// warnOfKind says what becomes of a kind that receivers do not know.
+func (a *app) warnOfKind(kind string) {
+	if w := mailbox.KindWarning(kind); w != "" {
+		fmt.Fprintln(a.err, "warning: "+w)
+	}
+}
+
 // body is the BODY argument as a JSON value (cli.md 2.5): the text itself is never parsed, a file or
 // standard input is where it parses.
 func (a *app) body(arg string) (any, error) {
 	var data []byte
 	var err error
+	from := "from stdin"
 	switch {
 	case arg == "-":
 		data, err = io.ReadAll(a.in)
 	case strings.HasPrefix(arg, "@"):
+		from = "file " + identity.Quote(arg[1:])
 		data, err = os.ReadFile(arg[1:])
 	default:
 		return arg, nil
 	}
+	if err == nil && !utf8.Valid(data) {
+		err = errNotUTF8
+	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("reading body %s: %w", from, cause(err))
 	}
 	if v, err := canon.Parse(data); err == nil {
 		return v, nil
 	}
-	if !utf8.Valid(data) {
-		return nil, errors.New("the body is neither JSON nor UTF-8 text")
-	}
 	return string(data), nil
 }
 
+// cause is why a file could not be read, without its name, which the text has already.
+func cause(err error) error {
+	var named *fs.PathError
+	if errors.As(err, &named) {
+		return named.Err
+	}
+	return err
+}
+
+var errNotUTF8 = errors.New("stream did not contain valid UTF-8")
+
 type pushCmd struct {
 	jsonFlag
-	Peer string `arg:"" optional:"" help:"Only this peer."`
+	Strict bool   `help:"Exit 1 if anything could not be delivered."`
+	Peer   string `arg:"" optional:"" help:"Only this peer."`
 }
 
 func (c *pushCmd) Run(a *app) error {
@@ -137,18 +167,32 @@ func (c *pushCmd) Run(a *app) error {
 	for _, name := range res.Stray {
 		fmt.Fprintf(a.err, "wire push: outbox file %s is never sent; its messages belong in %s.jsonl\n", name, identity.BareHandle(name))
 	}
+	why, nothing := res.Nothing()
+	if nothing {
+		fmt.Fprintln(a.err, "wire push: nothing was delivered: "+why)
+	}
 	if c.JSON {
-		return a.printJSON(pushDocument(res))
+		err = a.printJSON(pushDocument(res))
+	} else {
+		hint := "none"
+		switch {
+		case nothing:
+			hint = "nothing was delivered, see --json for detail"
+		case len(res.Skipped) > 0:
+			hint = "see --json for detail"
+		}
+		_, err = fmt.Fprintf(a.out, "pushed %d event(s); skipped %d (%s)\n", len(res.Pushed), len(res.Skipped), hint)
 	}
-	hint := "none"
-	if len(res.Skipped) > 0 {
-		hint = "see --json for detail"
+	if err == nil && c.Strict && res.Failed > 0 {
+		return exit(1)
 	}
-	_, err = fmt.Fprintf(a.out, "pushed %d event(s); skipped %d (%s)\n", len(res.Pushed), len(res.Skipped), hint)
 	return err
 }
 
-type pullCmd struct{ jsonFlag }
+type pullCmd struct {
+	jsonFlag
+	Strict bool `help:"Exit 1 if a relay could not be asked."`
+}
 
 func (c *pullCmd) Run(a *app) error {
 	s, err := a.session()
@@ -162,10 +206,19 @@ func (c *pullCmd) Run(a *app) error {
 	for _, line := range res.Failed {
 		fmt.Fprintf(a.err, "wire pull: %s; continuing\n", line)
 	}
-	if c.JSON {
-		return a.printJSON(pullDocument(res))
+	hint := ""
+	if res.Nothing() {
+		fmt.Fprintln(a.err, "wire pull: nothing could be fetched: no relay answered")
+		hint = " (no relay answered)"
 	}
-	_, err = fmt.Fprintf(a.out, "pulled %d event(s); wrote %d; rejected %d\n", res.TotalSeen, len(res.Written), len(res.Rejected))
+	if c.JSON {
+		err = a.printJSON(pullDocument(res))
+	} else {
+		_, err = fmt.Fprintf(a.out, "pulled %d event(s); wrote %d; rejected %d%s\n", res.TotalSeen, len(res.Written), len(res.Rejected), hint)
+	}
+	if err == nil && c.Strict && len(res.Failed) > 0 {
+		return exit(1)
+	}
 	return err
 }
 

@@ -54,7 +54,7 @@ var house = map[string]room{
 		[]string{"internal/canon", "internal/identity"}, "the client speaks HTTP for whoever holds a token; where that comes from is not its affair",
 	},
 	"internal/census": {
-		[]string{"internal/home", "internal/identity", "internal/process", "internal/relay/client"},
+		[]string{"internal/canon", "internal/home", "internal/identity", "internal/process", "internal/relay/client"},
 		"it looks at the machine for listings and for reconcile alike, so it knows no wish",
 	},
 	"internal/enroll": {

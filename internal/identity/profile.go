@@ -76,3 +76,10 @@ func checkProfile(field string, value any) error {
 	}
 	return nil
 }
+
+// Role is the role that a card names, "" for none.
+func Role(card canon.Doc) string {
+	profile, _ := card["profile"].(canon.Doc)
+	role, _ := profile["role"].(string)
+	return role
+}
