@@ -47,6 +47,38 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
+// appendLine appends one line to a file of the directory, durably; a torn last line is ended first.
+func (st *store) appendLine(name string, line []byte) error {
+	if err := st.inPlace(); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(st.path(name), os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	info, err := f.Stat()
+	var last [1]byte
+	if err == nil && info.Size() > 0 {
+		_, err = f.ReadAt(last[:], info.Size()-1)
+	}
+	if err == nil {
+		if info.Size() > 0 && last[0] != '\n' {
+			line = append([]byte{'\n'}, line...)
+		}
+		_, err = f.Write(append(line, '\n'))
+	}
+	if err == nil {
+		err = syncData(f)
+	}
+	if err == nil && info.Size() == 0 {
+		err = syncDir(st.dir)
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return st.inPlace()
+}
+
 // sameFile is an error unless path still names the file that want describes.
 func sameFile(path string, want fs.FileInfo) error {
 	got, err := os.Stat(path)

@@ -32,6 +32,15 @@ func badQuery(text string) error {
 	return &badRequest{http.StatusBadRequest, "Failed to deserialize query string: " + text}
 }
 
+// readNumber is an unsigned number of a query; one plus sign is allowed.
+func readNumber(key, text string) (uint64, error) {
+	n, err := strconv.ParseUint(strings.TrimPrefix(text, "+"), 10, 64)
+	if err != nil {
+		return 0, badQuery(key + ": invalid digit found in string")
+	}
+	return n, nil
+}
+
 // readPage reads since and limit of a list request (6.4).
 func readPage(query string) (since *string, limit int, err error) {
 	if query == "" {
@@ -45,11 +54,8 @@ func readPage(query string) (since *string, limit int, err error) {
 	if q["limit"] == nil {
 		return since, defaultPage, nil
 	}
-	n, err := strconv.ParseUint(strings.TrimPrefix(*q["limit"], "+"), 10, 64)
-	if err != nil {
-		return nil, 0, badQuery("limit: invalid digit found in string")
-	}
-	return since, int(min(n, maxPage)), nil
+	n, err := readNumber("limit", *q["limit"])
+	return since, int(min(n, maxPage)), err
 }
 
 // formDecode decodes a key or value as HTML forms do: a bad escape stays, bad UTF-8 becomes U+FFFD.

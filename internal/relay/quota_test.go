@@ -23,7 +23,7 @@ func TestQuota(t *testing.T) {
 			r.walkPages(t, e)
 			continue
 		}
-		if problem := r.play(t, e, r.relay); problem != "" {
+		if problem := r.check(t, e, r.exchange(t, e, r.relay)); problem != "" {
 			t.Errorf("%d %s: %s", e.N, e.Name, problem)
 		}
 		if e.Name == "claim" {

@@ -9,7 +9,6 @@ package relay
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -35,7 +34,8 @@ type Config struct {
 	Owner     string // WIRE_OWNER: the wire.yaml that started it
 	StartedBy string
 
-	keepalive time.Duration // of streams; tests shorten it
+	keepalive time.Duration    // of streams; tests shorten it
+	now       func() time.Time // tests move it
 }
 
 // BindError is a failed --local-only check or bind; the state directory exists by then if it was the bind
@@ -68,15 +68,15 @@ const (
 // (*process.HeldError); one whose tokens.json does not parse is refused, untouched. If the state vanishes
 // under it, it acknowledges nothing more and returns an error.
 func Serve(ctx context.Context, c Config) error {
-	if !c.LocalOnly {
-		return errors.New("the federation relay is not there yet: run it with --local-only")
-	}
-	addrs, err := bindAddrs(ctx, c.Bind)
-	if err == nil {
-		err = checkLoopback(addrs)
-	}
-	if err != nil {
-		return &BindError{Bind: c.Bind, Err: err}
+	addrs, noAddrs := bindAddrs(ctx, c.Bind)
+	if c.LocalOnly {
+		err := noAddrs
+		if err == nil {
+			err = checkLoopback(addrs)
+		}
+		if err != nil {
+			return &BindError{Bind: c.Bind, Err: err}
+		}
 	}
 	release, err := takeStateDir(c)
 	if err != nil {
@@ -88,6 +88,14 @@ func Serve(ctx context.Context, c Config) error {
 		return err
 	}
 	defer st.close()
+	if !c.LocalOnly {
+		if err := st.loadInvites(c.clock()()); err != nil {
+			return err
+		}
+	}
+	if noAddrs != nil {
+		return &BindError{Bind: c.Bind, Err: noAddrs}
+	}
 	// A thread that waits for the disk keeps its processor for a while; as many again serve requests.
 	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), 2*runtime.NumCPU()))
 	l, err := listen(ctx, c.Bind, addrs)
@@ -95,16 +103,33 @@ func Serve(ctx context.Context, c Config) error {
 		return &BindError{Bind: c.Bind, Err: err}
 	}
 	defer l.Close()
-	fmt.Fprintf(c.Stderr, "wire relay-server (LOCAL-ONLY) listening on %s — phonebook + well-known endpoints disabled\n", c.Bind)
-	if l.Addr().String() != c.Bind {
-		fmt.Fprintf(c.Stderr, "address: %s\n", l.Addr())
-	}
+	c.announce(l.Addr().String())
 	if c.Ready != nil {
 		if err := c.Ready(l.Addr().String()); err != nil {
 			return err
 		}
 	}
 	return newServer(st, c).run(ctx, l)
+}
+
+// announce writes the listening line, whose beginning install scripts look for (relay.md 1.3), and the real
+// address where that is another.
+func (c Config) announce(addr string) {
+	line := "wire relay-server listening on " + c.Bind
+	if c.LocalOnly {
+		line = "wire relay-server (LOCAL-ONLY) listening on " + c.Bind + " — phonebook + well-known endpoints disabled"
+	}
+	if addr != c.Bind {
+		line += "\naddress: " + addr
+	}
+	fmt.Fprintln(c.Stderr, line)
+}
+
+func (c Config) clock() func() time.Time {
+	if c.now != nil {
+		return c.now
+	}
+	return time.Now
 }
 
 // takeStateDir makes the directory and takes its life lock.

@@ -7,8 +7,10 @@ import (
 	"wirefleet.dev/wire/internal/canon"
 )
 
-func replyText(w http.ResponseWriter, code int, text string) {
-	w.Header()["Content-Type"] = plainType
+func replyText(w http.ResponseWriter, code int, text string) { replyAs(w, code, plainType, text) }
+
+func replyAs(w http.ResponseWriter, code int, contentType []string, text string) {
+	w.Header()["Content-Type"] = contentType
 	w.WriteHeader(code)
 	_, _ = w.Write([]byte(text)) // the client may be gone
 }
@@ -43,5 +45,8 @@ var (
 	jsonType   = []string{"application/json"}
 	plainType  = []string{"text/plain; charset=utf-8"}
 	streamType = []string{"text/event-stream"}
+	scriptType = []string{"text/x-shellscript; charset=utf-8"}
 	noCache    = []string{"no-cache"}
+
+	inviteCache = []string{"private, no-store, max-age=0"}
 )

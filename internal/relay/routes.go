@@ -3,14 +3,18 @@ package relay
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"io"
 	"log"
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"golang.org/x/time/rate"
 )
 
 // quietLog drops what net/http says of broken clients: a relay has no access log.
@@ -26,6 +30,8 @@ type server struct {
 	exact     map[string]*endpoint
 	params    []*endpoint
 	pairs     pairTable
+	limiter   *rate.Limiter // nil in local-only mode
+	started   time.Time
 	now       func() time.Time
 	keepalive time.Duration
 }
@@ -37,6 +43,7 @@ type handler func(w http.ResponseWriter, r *http.Request, param string)
 type endpoint struct {
 	path       string // the parameter is written {}
 	federation bool   // not served in local-only mode
+	limited    bool   // shares the rate limit of federation mode (section 4)
 	get, post  handler
 	before     string // of the parameter
 	after      string
@@ -45,24 +52,36 @@ type endpoint struct {
 func (s *server) table() []endpoint {
 	return []endpoint{
 		{path: "/healthz", get: s.healthz},
-		{path: "/v1/slot/allocate", post: s.allocate},
+		{path: "/v1/slot/allocate", limited: true, post: s.allocate},
 		{path: "/v1/events/{}", get: s.list, post: s.post},
 		{path: "/v1/events/{}/stream", get: s.stream},
 		{path: "/v1/slot/{}/state", get: s.state},
 		{path: "/v1/slot/{}/responder-health", post: s.setHealth},
-		{path: "/v1/pair", post: s.pairOpen},
+		{path: "/v1/pair", limited: true, post: s.pairOpen},
 		{path: "/v1/pair/{}", get: s.pairGet},
-		{path: "/v1/pair/{}/bootstrap", post: s.pairBootstrap},
-		{path: "/v1/pair/abandon", post: s.pairAbandon},
+		{path: "/v1/pair/{}/bootstrap", limited: true, post: s.pairBootstrap},
+		{path: "/v1/pair/abandon", limited: true, post: s.pairAbandon},
 		{path: "/v1/handle/claim", post: s.claim},
 		{path: "/v1/handle/intro/{}", post: s.intro},
+		{path: "/.well-known/wire/agent", federation: true, get: s.agent},
+		{path: "/.well-known/agent-card.json", federation: true, get: s.agentCard},
+		{path: "/v1/handles", federation: true, get: s.phonebook},
+		{path: "/v1/invite/register", federation: true, post: s.register},
+		{path: "/i/{}", federation: true, get: s.fetch},
+		{path: "/stats", federation: true, get: s.stats},
+		{path: "/stats.json", federation: true, get: s.stats},
+		{path: "/stats.history", federation: true, get: s.history},
 	}
 }
 
 func newServer(st *store, c Config) *server {
 	s := &server{
 		store: st, localOnly: c.LocalOnly, stderr: c.Stderr, closing: make(chan struct{}),
-		exact: map[string]*endpoint{}, now: time.Now, keepalive: cmp.Or(c.keepalive, keepaliveEvery),
+		exact: map[string]*endpoint{}, now: c.clock(), keepalive: cmp.Or(c.keepalive, keepaliveEvery),
+	}
+	s.started = s.now()
+	if !c.LocalOnly {
+		s.limiter = rate.NewLimiter(limitedPerSecond, limitedBurst)
 	}
 	s.name, _, _ = net.SplitHostPort(c.Bind)
 	for _, e := range s.table() {
@@ -96,6 +115,9 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNotFound)
 		return
 	}
+	if e.limited && s.limiter != nil && !s.allowed(w) {
+		return
+	}
 	h := e.get
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
@@ -115,6 +137,30 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h(w, r, param)
+}
+
+// The limit of what makes slots and pair slots in federation mode. The reference means to allow as much, and
+// allows one request every 10 s after the first 50; it also counts every 404 (relay.md section 4, Q6). A
+// local-only relay limits nothing: whoever reaches it may fill the disk anyway.
+const (
+	limitedPerSecond = 10
+	limitedBurst     = 50
+)
+
+// allowed answers 429 and is false if there were too many limited requests.
+func (s *server) allowed(w http.ResponseWriter) bool {
+	now := s.now()
+	turn := s.limiter.ReserveN(now, 1)
+	wait := turn.DelayFrom(now)
+	if wait == 0 {
+		return true
+	}
+	turn.CancelAt(now)
+	h := w.Header()
+	h.Set("X-Ratelimit-After", strconv.Itoa(int(wait.Seconds())))
+	h.Set("Retry-After", strconv.Itoa(int(wait.Seconds())+1))
+	replyText(w, http.StatusTooManyRequests, "Too Many Requests! Wait for "+wait.String())
+	return false
 }
 
 // maxHeaderLines is a limit of the reference's HTTP library; beyond it 431.
@@ -193,6 +239,12 @@ func (s *server) housekeeping(ctx context.Context) {
 		case <-t.C:
 			s.pairs.sweep(s.now())
 			s.store.rest()
+			if !s.localOnly {
+				s.store.invites.sweep(s.now())
+				if err := s.noteHistory(s.now()); err != nil {
+					fmt.Fprintf(s.stderr, "history append failed: %v\n", err)
+				}
+			}
 		}
 	}
 }

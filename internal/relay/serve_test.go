@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"wirefleet.dev/wire/internal/process"
 )
@@ -44,10 +45,94 @@ func TestSecondRelayOnOneDirectory(t *testing.T) {
 	}
 }
 
-func TestFederationIsRefusedClearly(t *testing.T) {
-	_, err := tryStart(t, Config{Bind: "127.0.0.1:0", StateDir: stateDir(t)})
-	if err == nil || !strings.Contains(err.Error(), "--local-only") {
-		t.Errorf("error %v, want it to name --local-only", err)
+// Federation mode binds anything, behind any name.
+func TestFederationMode(t *testing.T) {
+	r, err := tryStart(t, Config{Bind: "0.0.0.0:0", StateDir: stateDir(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := r.stderr.String(); !strings.HasPrefix(text, "wire relay-server listening on 0.0.0.0:0\n") {
+		t.Errorf("stderr %q", text)
+	}
+	_, port, _ := strings.Cut(r.addr, "]:")
+	if port == "" {
+		_, port, _ = strings.Cut(r.addr, ":")
+	}
+	req, err := http.NewRequest("GET", "http://127.0.0.1:"+port+"/healthz", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Host = "relay.example"
+	req.Header.Set("Origin", "https://elsewhere.example")
+	resp, err := testClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Errorf("foreign Host: %d", resp.StatusCode)
+	}
+	// A host that does not resolve fails after the directory was made (relay.md 1.1).
+	dir := stateDir(t)
+	_, err = tryStart(t, Config{Bind: ":0", StateDir: dir})
+	if bad := new(BindError); !errors.As(err, &bad) {
+		t.Errorf("empty host: %v, want a BindError", err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "slots")); err != nil {
+		t.Error(err)
+	}
+}
+
+// In federation mode 50 requests pass at once, then ten a second; what is refused says when to come again,
+// and a missing path costs nothing (relay.md Q6).
+func TestRateLimit(t *testing.T) {
+	dir := stateDir(t)
+	if err := makeStateDir(dir); err != nil {
+		t.Fatal(err)
+	}
+	st, err := openStore(dir, t.Output())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(st.close)
+	clock := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	s := newServer(st, Config{Bind: "127.0.0.1:0", Stderr: t.Output(), now: func() time.Time { return clock }})
+	// Which requests count is in rate-limit.json: all of these paths, whatever the method and body.
+	count := 0
+	spend := func() int {
+		count++
+		switch count % 5 {
+		case 0:
+			return ask(s, "/v1/slot/allocate", "", "").Code
+		case 1:
+			return ask(s, "/v1/slot/allocate", "", "{").Code
+		case 2:
+			return ask(s, "/v1/pair/x/bootstrap", "", "{}").Code
+		case 3:
+			return ask(s, "/v1/pair/abandon", "", "{}").Code
+		}
+		return ask(s, "/v1/pair", "", "{}").Code
+	}
+	for i := range limitedBurst {
+		for _, free := range []string{"/healthz", "/nope", "/v1/pair/x?as_role=host", "/v1/handles"} {
+			if code := ask(s, free, "", "").Code; code == http.StatusTooManyRequests {
+				t.Fatalf("%s is limited", free)
+			}
+		}
+		if code := spend(); code == http.StatusTooManyRequests {
+			t.Fatalf("request %d is refused", i+1)
+		}
+	}
+	w := ask(s, "/v1/slot/allocate", "", "{}")
+	if w.Code != http.StatusTooManyRequests || w.Header().Get("X-Ratelimit-After") != "0" || w.Header().Get("Retry-After") != "1" {
+		t.Errorf("request %d: %d %v", count+1, w.Code, w.Header())
+	}
+	clock = clock.Add(time.Second / limitedPerSecond)
+	if code := spend(); code == http.StatusTooManyRequests {
+		t.Error("still refused when its time has come")
+	}
+	if code := spend(); code != http.StatusTooManyRequests {
+		t.Errorf("the next one: %d, want 429", code)
 	}
 }
 

@@ -22,6 +22,7 @@ type running struct {
 	addr   string
 	dir    string
 	stderr *lockedBuffer
+	config Config
 	cancel context.CancelFunc
 	done   chan error
 }
@@ -39,7 +40,7 @@ func start(t testing.TB, dir string) *running {
 func tryStart(t testing.TB, c Config) (*running, error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	r := &running{t: t, dir: c.StateDir, stderr: new(lockedBuffer), cancel: cancel, done: make(chan error, 1)}
+	r := &running{t: t, dir: c.StateDir, stderr: new(lockedBuffer), config: c, cancel: cancel, done: make(chan error, 1)}
 	ready := make(chan string, 1)
 	c.Stderr = r.stderr
 	c.Ready = func(addr string) error { ready <- addr; return nil }
@@ -74,7 +75,19 @@ func (r *running) again() *running {
 	if err := r.stop(); err != nil {
 		r.t.Fatalf("Serve: %v", err)
 	}
-	return start(r.t, r.dir)
+	return r.twin(r.dir)
+}
+
+// twin is another relay with the same configuration on another directory.
+func (r *running) twin(dir string) *running {
+	r.t.Helper()
+	c := r.config
+	c.StateDir = dir
+	other, err := tryStart(r.t, c)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return other
 }
 
 // lockedBuffer is what Serve wrote to stderr.

@@ -35,6 +35,7 @@ type store struct {
 	counters counters
 	strays   map[string]*slot // slots that only a handle names, without a token; under mu
 	handles  directory
+	invites  invites
 
 	failOnce sync.Once
 	failed   chan struct{} // closed by the first failure that no retry can mend
