@@ -36,8 +36,8 @@ type Life struct {
 const (
 	insist       = time.Second
 	insistProven = 100 * time.Millisecond
-	lockRetry    = 5 * time.Millisecond
-	settle       = 100 * time.Millisecond // from taking a lock to its record, seen by a reader
+	lockRetry    = 2 * time.Millisecond
+	settle       = 300 * time.Millisecond // from taking a lock to its record, on a busy machine
 )
 
 // maxLife is more than any life record: paths are at most 4 KiB.
@@ -146,7 +146,7 @@ func lockInsisting(f *os.File) error {
 
 // ReadLife reads who holds the life lock at path: held is false if nobody does or the file is missing.
 // proven says that the record agrees with the kernel. It never creates the file. A holder that has locked
-// but not written yet is waited for, 100 ms at most.
+// but not written yet is waited for, 300 ms at most.
 func ReadLife(path string) (l Life, held, proven bool, err error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -147,8 +147,9 @@ func TestStarterInsistsBesideObservers(t *testing.T) {
 				default:
 				}
 				looks.Add(1)
-				if l, held, proven, err := ReadLife(path); err != nil || held && proven && l != self {
-					t.Errorf("%+v, held %v, proven %v, %v", l, held, proven, err)
+				// A holder may be put to sleep by the system before it has written its record: an error then.
+				if l, _, proven, err := ReadLife(path); proven && (err != nil || l != self) {
+					t.Errorf("%+v, proven %v, %v", l, proven, err)
 				}
 			}
 		})

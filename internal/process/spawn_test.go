@@ -3,6 +3,7 @@ package process
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -25,9 +26,15 @@ func comm(t *testing.T) string {
 	return strings.TrimSpace(string(data))
 }
 
+// listen listens on an address that no other test has, where there are such: a port that comes free on
+// 127.0.0.1 may be somebody else's the next moment.
 func listen(t *testing.T) net.Listener {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	host := "127.0.0.1"
+	if runtime.GOOS == "linux" {
+		host = fmt.Sprintf("127.91.%d.%d", os.Getpid()>>8&0xff, os.Getpid()&0xff)
+	}
+	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
 	if err != nil {
 		t.Fatal(err)
 	}
