@@ -23,6 +23,7 @@ var program = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	programDir = dir
 	path := filepath.Join(dir, "wire")
 	build := exec.Command("go", "build", "-o", path, "wirefleet.dev/wire/cmd/wire")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")

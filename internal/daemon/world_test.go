@@ -36,8 +36,13 @@ func TestMain(m *testing.M) {
 		time.AfterFunc(5*time.Minute, func() { os.Exit(9) }) // should its test be killed
 		os.Exit(serve(interval))
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	_ = os.RemoveAll(programDir)
+	os.Exit(code)
 }
+
+// programDir is where the benchmarks build the real program; "" if they did not run.
+var programDir string
 
 func serve(interval string) int {
 	ctx, _ := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
