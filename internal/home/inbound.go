@@ -33,28 +33,46 @@ type Inbound struct {
 
 // InboundRequests are those that parse, oldest first; none if the directory is missing.
 func (s Session) InboundRequests() ([]Inbound, error) {
-	entries, err := os.ReadDir(s.Inbound())
+	var out []Inbound
+	err := eachJSON(s.Inbound(), func(data []byte) {
+		if r, err := parseInbound(data); err == nil {
+			out = append(out, r)
+		}
+	})
+	slices.SortStableFunc(out, func(a, b Inbound) int { return cmp.Compare(a.ReceivedAt, b.ReceivedAt) })
+	return out, err
+}
+
+// PendingPairs are the records of ST/pending-pair that are JSON objects, in the order of their names; none if
+// the directory is missing.
+func (s Session) PendingPairs() ([]canon.Doc, error) {
+	var out []canon.Doc
+	err := eachJSON(s.Detached(), func(data []byte) {
+		if doc, err := canon.ParseObject(data); err == nil {
+			out = append(out, doc)
+		}
+	})
+	return out, err
+}
+
+// eachJSON calls do with the content of every .json file of a directory that can be read.
+func eachJSON(dir string, do func(data []byte)) error {
+	entries, err := os.ReadDir(dir)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil, nil
+			return nil
 		}
-		return nil, err
+		return err
 	}
-	var out []Inbound
 	for _, e := range entries {
 		if !strings.HasSuffix(e.Name(), ".json") || e.IsDir() {
 			continue
 		}
-		data, _, err := readRegular(join(s.Inbound(), e.Name()))
-		if err != nil {
-			continue // gone, or no file
-		}
-		if r, err := parseInbound(data); err == nil {
-			out = append(out, r)
+		if data, _, err := readRegular(join(dir, e.Name())); err == nil { // else it went, or is no file
+			do(data)
 		}
 	}
-	slices.SortStableFunc(out, func(a, b Inbound) int { return cmp.Compare(a.ReceivedAt, b.ReceivedAt) })
-	return out, nil
+	return nil
 }
 
 // InboundRequest is the one of a handle; none is fs.ErrNotExist, and so is a handle that CheckHandle refuses.

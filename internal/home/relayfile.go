@@ -178,8 +178,8 @@ func flatOf(rec canon.Doc) Endpoint {
 	return Endpoint{url, slot, identity.NewToken(token), Federation}
 }
 
-// pickFlat is the endpoint that the flat trio repeats: the first federation one, else the first local one.
-func pickFlat(endpoints []Endpoint) (Endpoint, bool) {
+// Flat is the endpoint that the flat trio repeats: the first federation one, else the first local one.
+func Flat(endpoints []Endpoint) (Endpoint, bool) {
 	for _, e := range endpoints {
 		if e.Scope == Federation {
 			return e, true

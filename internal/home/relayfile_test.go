@@ -339,7 +339,7 @@ func TestCursors(t *testing.T) {
 		if got := tc.from.Self(); !slices.Equal(got, tc.to) {
 			t.Errorf("%s: endpoints %+v", tc.name, got)
 		}
-		if flat, ok := pickFlat(tc.to); tc.from.SelfFlat() != flat {
+		if flat, ok := Flat(tc.to); tc.from.SelfFlat() != flat {
 			t.Errorf("%s: flat %+v, want %+v (%v)", tc.name, tc.from.SelfFlat(), flat, ok)
 		}
 	}

@@ -76,7 +76,7 @@ func PeerRecord(endpoints []Endpoint) canon.Doc {
 		list = append(list, e.doc())
 	}
 	rec := canon.Doc{"endpoints": list}
-	if flat, ok := pickFlat(endpoints); ok {
+	if flat, ok := Flat(endpoints); ok {
 		rec["relay_url"] = flat.RelayURL
 		rec["slot_id"] = flat.SlotID
 		rec["slot_token"] = flat.SlotToken.Reveal()

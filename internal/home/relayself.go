@@ -56,7 +56,7 @@ func (r *RelayFile) SetSelf(endpoints []Endpoint) {
 	}
 	rec, _ := r.selfTree()
 	before := r.Self()
-	flat, any := pickFlat(endpoints)
+	flat, any := Flat(endpoints)
 	if any && slices.Equal(before, endpoints) && sameTrio(flatOf(rec), flat) {
 		return
 	}
@@ -79,8 +79,8 @@ func (r *RelayFile) SetSelf(endpoints []Endpoint) {
 	}
 
 	// The plain key is the position in the federation slot or, without one, in the flat slot (4.1): of what
-	// pickFlat picks, either way.
-	if old, _ := pickFlat(before); !old.sameSlot(flat) {
+	// Flat picks, either way.
+	if old, _ := Flat(before); !old.sameSlot(flat) {
 		r.spans.Delete("self", cursorPlain)
 	}
 	if position == "" {

@@ -50,14 +50,19 @@ func keepOff(rec canon.Doc, oldKeys []any) {
 	}
 }
 
-// reroute renders the peer record that replaces old, which was about the same DID. Endpoints of a kind that
-// is not ours stay.
+// reroute renders the peer record that replaces old, which was about the same DID.
 func (s *sister) reroute(old []byte) []byte {
 	was, err := canon.ParseObject(old)
 	if err != nil {
 		return s.route // no object, nothing to keep
 	}
-	rec := home.PeerRecord(s.endpoints)
+	return renderRoute(s.endpoints, was)
+}
+
+// renderRoute renders a peer's record in its full form, with what others wrote into the one that it replaces.
+// Endpoints of a kind that is not ours stay.
+func renderRoute(endpoints []home.Endpoint, was canon.Doc) []byte {
+	rec := home.PeerRecord(endpoints)
 	carry(rec, was, routeKeys)
 	oldList, _ := was["endpoints"].([]any)
 	list, _ := rec["endpoints"].([]any)
