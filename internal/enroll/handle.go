@@ -51,23 +51,10 @@ func Ensure(ctx context.Context, c *client.Client, s home.Session, relay string)
 	}
 	own := Own{Info: info, Card: card}
 	var ok bool
-	if own.Endpoint, ok = mainSlot(file.Self()); !ok {
+	if own.Endpoint, ok = home.Flat(file.Self()); !ok {
 		return Own{}, ErrUnbound
 	}
 	return own, nil
-}
-
-// mainSlot is the slot that the flat trio repeats: the first federation one, else the first.
-func mainSlot(list []home.Endpoint) (home.Endpoint, bool) {
-	for _, e := range list {
-		if e.Scope == home.Federation {
-			return e, true
-		}
-	}
-	if len(list) == 0 {
-		return home.Endpoint{}, false
-	}
-	return list[0], true
 }
 
 // bindFirst gives a session without a slot its first one.

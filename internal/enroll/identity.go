@@ -30,6 +30,9 @@ func Init(ctx context.Context, s home.Session, p Person) (identity.CardInfo, err
 	if s.Initialized() {
 		return identity.CardInfo{}, initialized(s)
 	}
+	if err := keyLost(s); err != nil {
+		return identity.CardInfo{}, err
+	}
 	if err := s.Ensure(); err != nil {
 		return identity.CardInfo{}, fmt.Errorf("creating %s: %w", identity.Quote(s.ConfigDir()), err)
 	}
@@ -80,13 +83,24 @@ func Complete(ctx context.Context, s home.Session, p Person) (changed bool, err 
 	return fresh || changed || trusted, err
 }
 
+// keyLost is the error of a card, whatever it holds, without its key.
+func keyLost(s home.Session) error {
+	_, keyErr := s.ReadKey()
+	_, cardErr := s.ReadCard()
+	if !errors.Is(keyErr, fs.ErrNotExist) || errors.Is(cardErr, fs.ErrNotExist) {
+		return nil
+	}
+	return fmt.Errorf("%s has a card without its private.key: this identity is lost, unless you have a copy of the key; "+
+		"move the card away to make another", s.ConfigDir())
+}
+
 func completeKey(s home.Session) (key identity.Key, fresh bool, err error) {
 	key, err = s.ReadKey()
 	if !errors.Is(err, fs.ErrNotExist) {
 		return key, false, err
 	}
-	if _, err := s.ReadCard(); !errors.Is(err, fs.ErrNotExist) {
-		return key, false, fmt.Errorf("%s has a card without its private.key: this identity is lost, unless you have a copy of the key; move the card away to make another", s.ConfigDir())
+	if err := keyLost(s); err != nil {
+		return key, false, err
 	}
 	if key, err = identity.NewKey(); err != nil {
 		return key, false, err

@@ -43,7 +43,7 @@ func Rotate(ctx context.Context, c *client.Client, s home.Session, o RotateOptio
 	if err != nil {
 		return Rotation{}, err
 	}
-	old, ok := mainSlot(file.Self())
+	old, ok := home.Flat(file.Self())
 	if !ok {
 		return Rotation{}, ErrUnbound
 	}
