@@ -39,7 +39,7 @@ var environmentScript = script{
 		"wire-home-relative":           {after: tree("rel", "sub/x/config/wire")},
 		"relay-server-adopts-session":  {run: saidThenEnded(2)},
 
-		"stdout-closed-pipe":           {home: "$ROOT/a", check: shell("1")},
+		"stdout-closed-pipe":           {home: "$ROOT/a", check: shell("141")}, // SIGPIPE
 		"stdout-is-dev-full":           {home: "$ROOT/a", check: shell("1")},
 		"stdout-is-dev-full-help":      {home: "$ROOT/a", check: shell("0")},
 		"stdout-closed-fd":             {home: "$ROOT/a", check: shell("0")},

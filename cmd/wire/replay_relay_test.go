@@ -25,7 +25,9 @@ var relayScript = script{
 		"relay-server-user-state":                   {run: askedAndSignalled},
 		"relay-server-user-state-local-only":        {run: askedAndSignalled, row: "relay-stops-cleanly", ours: stopsCleanly("user/.local/state/wire-relay/local")},
 		"relay-server-port-in-use":                  {before: up(federationRelay)},
-		"add-b":                                     {},
+		"bind-bad-url":                              {row: "call-error-words", ours: says("error: phyllis: silent line — couldn't reach nonsense/healthz: not an http or https URL", "test reachability from this machine:", "  curl -v nonsense/healthz")},
+		"new-local-only":                            {before: up(localRelay)},
+		"add-peer-slot-no-peers-object":             {row: "peers-optional", ours: addedSlot},
 		"pin-a":                                     {before: copied("a/config/wire/agent-card.json", "alice.json")},
 		"wire-close-event":                          {home: "$ROOT/b", check: eventsIn("b/state/wire/inbox/alice.jsonl")},
 		"rotate-relay-dead":                         {before: down(federationRelay)},
@@ -39,6 +41,14 @@ func stopsCleanly(dir string) func(*record) {
 		r.Exit = &done
 		r.Changed = append(r.Changed, "A 0600 "+dir+"/counters.json")
 	}
+}
+
+// addedSlot is what add-peer-slot does elsewhere.
+func addedSlot(r *record) {
+	done := 0
+	r.Exit, r.Lines, r.Stderr = &done, nil, []string{}
+	r.JSON = json.RawMessage(`{"added":true,"handle":"bob","relay_url":"http://x","slot_id":"sid"}`)
+	r.Changed = []string{"M 0600 h/sessions/atlas/config/wire/relay.json"}
 }
 
 // anyPort: a name or an IPv6 address has no port of our own, so the system chooses one.

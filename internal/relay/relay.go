@@ -97,9 +97,7 @@ func Serve(ctx context.Context, c Config) error {
 		return &BindError{Bind: c.Bind, Err: noAddrs}
 	}
 	// A thread that waits for the disk keeps its processor for a while; as many again serve requests.
-	before := runtime.GOMAXPROCS(0)
-	runtime.GOMAXPROCS(max(before, 2*runtime.NumCPU()))
-	defer runtime.GOMAXPROCS(before)
+	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), 2*runtime.NumCPU()))
 	l, err := listen(ctx, c.Bind, addrs)
 	if err != nil {
 		return &BindError{Bind: c.Bind, Err: err}
