@@ -377,7 +377,9 @@ func (r *replay) render(t *testing.T, q request) (method string, parts [][]byte)
 			}
 		}
 	case q.RawParts != nil:
-		parts = [][]byte{[]byte(hostLine.ReplaceAllString(string(joinParts(r, q.RawParts)), "\r\nHost: localhost"))}
+		for _, p := range q.RawParts {
+			parts = append(parts, loopback(p.Text), []byte(strings.Repeat(p.Repeat, p.Times)))
+		}
 	case q.RawHeaders != nil:
 		var b strings.Builder
 		b.WriteString("GET /healthz HTTP/1.1\r\nHost: localhost\r\n")
