@@ -38,8 +38,8 @@ var messagesScript = script{
 		"monitor-replay-handshake-json":      {run: interrupted},
 		"monitor-replay-all-handshake-types": {run: typesOnly},
 		"monitor-replay-text":                {run: interrupted},
-		"monitor-replay-peer-unknown":        {run: interrupted},
-		"monitor-uninitialized":              {run: interrupted},
+		"monitor-replay-peer-unknown":        {run: provoked("h/sessions/boreas", "ghost")},
+		"monitor-uninitialized":              {run: provoked("none", "zed")},
 		"live-send":                          {before: monitorStarts},
 		"monitor-live":                       {home: "$ROOT/h/sessions/boreas", run: monitorEnds},
 

@@ -5,8 +5,13 @@ package main_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
+	"slices"
 	"strings"
+	"syscall"
+
+	"wirefleet.dev/wire/internal/home"
 )
 
 // all runs steps until one fails.
@@ -163,5 +168,46 @@ func refused(texts ...string) func(*record) {
 		failed := 1
 		r.Exit, r.JSON, r.JSONLines, r.Lines, r.Format = &failed, nil, nil, []string{}, nil
 		r.Stderr, r.Changed = texts, []string{}
+	}
+}
+
+// provoked is for commands that have nothing to say and do not end: it starts one, lets an event arrive from a
+// peer of that home, sees that the command tells of it and of nothing else, takes the event away and ends it.
+func provoked(dir, peer string) func(*world, *record) (result, error) {
+	return func(w *world, r *record) (result, error) {
+		s := home.At(w.path(dir))
+		inbox, err := s.Inbox(peer)
+		if err != nil {
+			return result{}, err
+		}
+		created := !s.Exists()
+		p, err := w.start(r)
+		if err != nil {
+			return result{}, err
+		}
+		const id = "efefefefefefefefefefefefefefefefefefefefefefefefefefefefefefefef"
+		event := fmt.Sprintf(`{"body":"provoked","event_id":%q,"from":"did:wire:%s-00000000","kind":1001,"timestamp":"2026-01-01T00:00:00Z","type":"claim"}`, id, peer)
+		if err := os.MkdirAll(s.InboxDir(), 0o755); err != nil {
+			return result{}, err
+		}
+		if err := os.WriteFile(inbox, []byte(event+"\n"), 0o644); err != nil {
+			return result{}, err
+		}
+		if err := p.prints(1); err != nil {
+			_, _ = p.end(syscall.SIGKILL)
+			return result{}, err
+		}
+		got, err := p.end(syscall.SIGTERM)
+		if err != nil {
+			return got, err
+		}
+		if strings.Count(got.out, "\n") != 1 || !strings.Contains(got.out, id) {
+			return got, fmt.Errorf("it printed %q, want one line with event %s", got.out, id)
+		}
+		got.out, got.changed = "", slices.DeleteFunc(got.changed, func(c string) bool { return strings.HasSuffix(c, "/"+peer+".jsonl") })
+		if created {
+			return got, os.RemoveAll(s.Dir)
+		}
+		return got, os.Remove(inbox)
 	}
 }

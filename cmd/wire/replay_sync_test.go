@@ -33,7 +33,7 @@ var syncScript = script{
 		"notify-once-peer":          {before: removed(syncCorvus + "notify.cursor")},
 		"notify-corrupt-cursor":     {before: file(syncCorvus+"notify.cursor", "{")},
 		"notify-cursor-past-end":    {before: file(syncCorvus+"notify.cursor", `{"atlas":999999,"delphi":0,"boreas":0}`)},
-		"notify-interval-zero":      {run: interrupted},
+		"notify-interval-zero":      {run: provoked("h/sessions/corvus", "zed")},
 		"daemon-corrupt-relay-json": {before: file("u/config/wire/relay.json", "{")},
 	},
 }
