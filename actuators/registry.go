@@ -29,7 +29,7 @@ func (a registerDir) Do(ctx context.Context, c reconcile.Change) (reconcile.Outc
 				outcome = reconcile.Done
 			}
 		}
-		if home.Sanitize(r.ByCwd[w.Dir]) != w.Name {
+		if name, ok := r.ByCwd[w.Dir]; !ok || home.Sanitize(name) != w.Name {
 			r.Set(w.Dir, w.Name)
 			outcome = reconcile.Done
 		}

@@ -5,8 +5,8 @@ package main_test
 import "slices"
 
 var conventionsScript = script{steps: map[string]step{
-	"help": {row: "help-in-groups", ours: func(r *record) { r.Lines = without(r.Lines, "Commands:") }},
-	"flag-empty-value-eq": {row: "next-steps", ours: func(r *record) {
+	"help": {row: "help-in-groups", ours: func(_ *world, r *record) { r.Lines = without(r.Lines, "Commands:") }},
+	"flag-empty-value-eq": {row: "next-steps", ours: func(_ *world, r *record) {
 		r.Lines[len(r.Lines)-1] = "next step: `wire bind-relay <url>` to get a slot on a relay"
 	}},
 	"session-help": {needs: []string{"session new", "session pair-all-local", "session destroy"}},

@@ -101,6 +101,8 @@ var pairAllScript = script{
 			row: "mesh-by-files", ours: noHandshake,
 			after: all(handshakes("atlas-boreas", "atlas-corvus", "boreas-corvus"), pulled("atlas", "boreas", "corvus")),
 		},
+		"relay-json-of-initiator":            {row: "two-cursor-keys", ours: twoCursors},
+		"relay-json-of-acceptor":             {row: "two-cursor-keys", ours: twoCursors},
 		"inbox-of-initiator":                 {home: "$ROOT/h", check: inboxOfAtlas},
 		"state-tree-of-acceptor-boreas":      {home: "$ROOT/h", check: treeOfBoreas},
 		"half-pair-driven-again":             {row: "mesh-by-files", ours: noHandshake},

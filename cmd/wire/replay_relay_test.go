@@ -12,7 +12,7 @@ import (
 )
 
 var relayScript = script{
-	start: up(secondRelay),
+	start: up(localRelay, secondRelay),
 	steps: map[string]step{
 		"relay-server-local-only-no-port":           {row: "relay-bind-words", ours: says("error: binding 127.0.0.1: there is no port")},
 		"relay-server-local-only-name-unresolvable": {row: "relay-bind-words", ours: says("error: binding nohost.invalid:8790: resolving bind host \"nohost.invalid\": ")},
@@ -35,8 +35,8 @@ var relayScript = script{
 }
 
 // stopsCleanly: SIGTERM ends our relay as SIGINT does, its counters stored.
-func stopsCleanly(dir string) func(*record) {
-	return func(r *record) {
+func stopsCleanly(dir string) func(*world, *record) {
+	return func(_ *world, r *record) {
 		done := 0
 		r.Exit = &done
 		r.Changed = append(r.Changed, "A 0600 "+dir+"/counters.json")
@@ -44,7 +44,7 @@ func stopsCleanly(dir string) func(*record) {
 }
 
 // addedSlot is what add-peer-slot does elsewhere.
-func addedSlot(r *record) {
+func addedSlot(_ *world, r *record) {
 	done := 0
 	r.Exit, r.Lines, r.Stderr = &done, nil, []string{}
 	r.JSON = json.RawMessage(`{"added":true,"handle":"bob","relay_url":"http://x","slot_id":"sid"}`)
@@ -52,7 +52,7 @@ func addedSlot(r *record) {
 }
 
 // anyPort: a name or an IPv6 address has no port of our own, so the system chooses one.
-func anyPort(r *record) {
+func anyPort(_ *world, r *record) {
 	for i, a := range r.Argv {
 		r.Argv[i] = strings.Replace(a, ":8790", ":0", 1)
 	}

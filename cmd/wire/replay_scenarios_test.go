@@ -6,14 +6,20 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
 	"syscall"
 )
 
 var scenariosScript = script{
 	steps: map[string]step{
+		"three-sisters.pair-all":              {daemonsWork: true},
+		"first-session.pid-file":              {row: "record-names-build", ours: namesBuild},
+		"first-session.relay-json":            {row: "peers-always", ours: emptyPeers},
 		"first-session.new":                   {before: up(localRelay)},
 		"first-session.daemons-running":       {check: daemons},
-		"message.send":                        {before: watchBoreas},
+		"message.send":                        {before: watchBoreas, daemonsWork: true},
 		"message.arrival":                     {check: arrival},
 		"message.monitor-of-boreas":           {run: watched},
 		"broken-daemon.list":                  {before: userDaemonKilled("boreas")},
@@ -24,6 +30,27 @@ var scenariosScript = script{
 		"destroy.without-force":               {before: up(localRelay)},
 		"destroy.daemons":                     {check: daemons},
 	},
+}
+
+// emptyPeers: relay.json has an object for peers from the start.
+func emptyPeers(_ *world, r *record) {
+	r.Content = json.RawMessage(`{"peers":{},` + strings.TrimPrefix(compactJSON(r.Content), "{"))
+	r.FileKeyOrder[""] = append([]string{"peers"}, r.FileKeyOrder[""]...)
+}
+
+// namesBuild: the pid record has a key of ours at its end.
+func namesBuild(_ *world, r *record) {
+	r.Content = json.RawMessage(strings.TrimSuffix(compactJSON(r.Content), "}") + `,"build":"…"}`)
+	r.FileKeyOrder[""] = append(r.FileKeyOrder[""], "build")
+}
+
+// twoCursors: the position in the one slot stands under both keys.
+func twoCursors(_ *world, r *record) {
+	text := compactJSON(r.Content)
+	cursor := regexp.MustCompile(`"last_pulled_event_id_local":("[0-9a-f]{64}")`).FindStringSubmatch(text)
+	r.Content = json.RawMessage(strings.Replace(text, cursor[0], `"last_pulled_event_id":`+cursor[1]+","+cursor[0], 1))
+	i := slices.Index(r.FileKeyOrder["self"], "last_pulled_event_id_local")
+	r.FileKeyOrder["self"] = slices.Insert(r.FileKeyOrder["self"], i, "last_pulled_event_id")
 }
 
 func userDaemonKilled(name string) func(*world) error {

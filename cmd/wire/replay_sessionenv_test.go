@@ -22,20 +22,36 @@ var sessionEnvScript = script{
 		"current-cwd-removed":        {run: inRemovedDirectory},
 		"new-cwd-removed":            {run: inRemovedDirectory},
 
-		"destroy-corrupt-registry": {before: file("h/sessions/registry.json", "{")},
-		"destroy-creates-registry": {before: all(removed("h/sessions/registry.json"), directory("h/sessions/eos"))},
+		"destroy-corrupt-registry": {
+			before: file("h/sessions/registry.json", "{"),
+			row:    "registry-never-replaced", ours: together(unchanged("registry.json"), says("delphi is gone, but: $ROOT/h/sessions/registry.json: does not parse")),
+			after: file("h/sessions/registry.json", "{\n  \"by_cwd\": {}\n}"),
+		},
+		"destroy-creates-registry": {
+			before: all(removed("h/sessions/registry.json"), directory("h/sessions/eos")),
+			row:    "registry-only-when-needed", ours: unchanged("registry.json"),
+		},
 		"destroy-missing-keeps-registry-entry": {
 			before: file("h/sessions/registry.json", `{"by_cwd": {"/srv/x": "missing"}}`),
 		},
-		"destroy-via-link": {before: func(w *world) error { return os.Symlink("atlas", w.path("h/sessions/zl")) }},
+		"destroy-via-link": {
+			before: func(w *world) error { return os.Symlink("atlas", w.path("h/sessions/zl")) },
+			row:    "registry-only-when-needed", ours: unchanged("registry.json"),
+		},
 
 		"destroy-with-daemon":       {before: remember("fauna")},
 		"daemon-gone-after-destroy": {home: "$ROOT/h", check: rememberedIsGone},
-		"destroy-kills-foreign-pid": {before: all(pidFileOf("gaia", `{"pid": %d}`))},
+		"destroy-kills-foreign-pid": {
+			before: pidFileOf("gaia", `{"pid": %d}`), row: "destroy-spares-strangers",
+			ours: says("in its daemon.pid is no wire daemon: left alone"),
+		},
 		"foreign-process-was-terminated": {
 			home: "$ROOT/h", row: "destroy-spares-strangers", check: strangerLives,
 		},
-		"destroy-bare-integer-pidfile":           {before: pidFileOf("helios", "%d")},
+		"destroy-bare-integer-pidfile": {
+			before: pidFileOf("helios", "%d"), row: "destroy-spares-strangers",
+			ours: says("in its daemon.pid is no wire daemon: left alone"),
+		},
 		"process-of-bare-integer-not-terminated": {home: "$ROOT/h", check: strangerLives},
 
 		"adopt-through-link":           {before: linkInSrv("jlink", "juno")},

@@ -77,7 +77,7 @@ func extraDirectories(w *world) error {
 
 // cwdOfAtlas: two directories are registered for atlas, and the reference shows an arbitrary one. We show the
 // first in byte order.
-func cwdOfAtlas(r *record) {
+func cwdOfAtlas(_ *world, r *record) {
 	r.JSON = bytes.ReplaceAll(r.JSON, []byte(`"/srv/atlas"`), []byte(`"$ROOT/w"`))
 	for i, l := range r.Lines {
 		r.Lines[i] = strings.ReplaceAll(l, "/srv/atlas", "$ROOT/w")
@@ -184,8 +184,8 @@ func withCorvus(w *world, r *record) (result, error) {
 }
 
 // inJSON replaces a text in what the record expects as JSON.
-func inJSON(pairs ...string) func(*record) {
-	return func(r *record) {
+func inJSON(pairs ...string) func(*world, *record) {
+	return func(_ *world, r *record) {
 		text := compactJSON(r.JSON)
 		for i := 0; i+1 < len(pairs); i += 2 {
 			text = strings.ReplaceAll(text, pairs[i], pairs[i+1])

@@ -3,7 +3,6 @@
 package main_test
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -11,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -21,16 +21,30 @@ import (
 var sessionNewScript = script{
 	start: up(localRelay, federationRelay),
 	steps: map[string]step{
-		"derive-1":                          {run: derived("886c")},
-		"derive-2":                          {run: derived("ef46")},
-		"derive-9":                          {run: derived("4af4")},
+		"derive-1":                          {edit: derived},
+		"derive-2":                          {edit: derived},
+		"derive-9":                          {edit: derived},
+		"derive-11":                         {edit: derived, row: "derived-name-fits", ours: fits},
+		"derive-13":                         {edit: derived, row: "derived-name-fits", ours: together(fits, made)},
+		"derive-14":                         {edit: derived, row: "derived-name-fits", ours: together(fits, made)},
+		"derive-again-uses-registry-value":  {edit: derived, row: "derived-name-fits", ours: fits},
+		"derive-registry":                   {edit: derived, row: "derived-name-fits", ours: fits},
 		"derive-directories":                {home: "$ROOT/der", check: derivedDirectories},
 		"derive-occupied-by-directory-only": {before: directory("der/sessions/orphan")},
 
-		"registry-with-non-string-value-is-replaced": {before: file("cor/sessions/registry.json", `{"by_cwd": {"/a": 1}}`)},
-		"registry-unknown-keys-dropped":              {before: file("cor/sessions/registry.json", `{"by_cwd": {"/a": "b"}, "extra": 1}`)},
-		"registry-empty-file":                        {before: file("cor/sessions/registry.json", "")},
-		"sessions-root-is-a-file":                    {before: file("bad/sessions", "")},
+		"registry-with-non-string-value-is-replaced": {
+			before: file("cor/sessions/registry.json", `{"by_cwd": {"/a": 1}}`),
+			row:    "registry-never-replaced", ours: refused("error: $ROOT/cor/sessions/registry.json: does not parse"),
+			after: all(file("cor/sessions/registry.json", `{"by_cwd": {}}`), makesK),
+		},
+		"registry-unknown-keys-dropped":         {before: file("cor/sessions/registry.json", `{"by_cwd": {"/a": "b"}, "extra": 1}`)},
+		"registry-after-unknown-keys":           {row: "unknown-keys-kept", ours: keepsExtra},
+		"registry-empty-file-new":               {row: "registry-never-replaced", ours: refused("error: $ROOT/cor/sessions/registry.json: does not parse")},
+		"registry-empty-file":                   {before: file("cor/sessions/registry.json", "")},
+		"local-only-relay-json":                 {row: "peers-always", ours: emptyPeers},
+		"local-relay-trailing-slash-relay-json": {row: "peers-always", ours: emptyPeers},
+		"daemon-pid-file":                       {row: "record-names-build", ours: namesBuild},
+		"sessions-root-is-a-file":               {before: file("bad/sessions", "")},
 
 		"daemon-log":                              {home: "$ROOT/h", check: logBegins},
 		"daemon-process":                          {home: "$ROOT/h", check: daemonProcess},
@@ -40,6 +54,7 @@ var sessionNewScript = script{
 		"daemon-pid-bare-integer-of-live-process": {before: all(killed("notus"), pidFile("notus", "%d"))},
 		"daemon-started-despite-bare-integer":     {home: "$ROOT/h", check: oneDaemon},
 		"daemon-pid-json-foreign-live-process":    {before: all(killed("notus"), pidFile("notus", `{"pid": %d}`))},
+		"daemon-pid-unchanged":                    {home: "$ROOT/h", row: "daemon-proven", check: oneDaemon},
 		"daemon-pid-corrupt":                      {before: all(killed("notus"), file("h/sessions/notus/state/wire/daemon.pid", `{"pid": `))},
 		"daemon-start-failure-after-already-exists": {before: all(
 			killed("notus"), removed("h/sessions/notus/state/wire/daemon.log"), directory("h/sessions/notus/state/wire/daemon.log"),
@@ -52,13 +67,58 @@ var sessionNewScript = script{
 	},
 }
 
-// derived replaces the part of a derived name that is a hash of the working directory's path.
-func derived(theirs string) func(*world, *record) (result, error) {
-	return func(w *world, r *record) (result, error) {
-		sum := sha256.Sum256([]byte(w.local(r.Cwd)))
-		r.JSON = bytes.ReplaceAll(r.JSON, []byte("-"+theirs), []byte("-"+hex.EncodeToString(sum[:2])))
-		return w.run(r)
+// hashes are the parts of derived names that are a hash of the working directory's path, which is another
+// one with us.
+var hashes = map[string]string{
+	"886c": "/srv/two/api", "ef46": "/srv/three/API", "4af4": "/srv/two/ccccccccccccccccccccccccccc",
+	"bad9": "/srv/two/dddddddddddddddddddddddddddd", "90d5": "/srv/two/eeeeeeeeeeeeeeeeeeeeeeeeeeeeeee",
+	"f2b3": "/srv/three/eeeeeeeeeeeeeeeeeeeeeeeeeeeeeee",
+}
+
+func derived(w *world, r *record) {
+	for theirs, cwd := range hashes {
+		sum := sha256.Sum256([]byte(w.local(cwd)))
+		ours := hex.EncodeToString(sum[:2])
+		for _, doc := range []*json.RawMessage{&r.JSON, &r.Content} {
+			if *doc != nil {
+				text := strings.ReplaceAll(compactJSON(*doc), "-"+theirs, "-"+ours)
+				// Cut to 32 bytes, the directory keeps three of the four digits.
+				*doc = json.RawMessage(strings.ReplaceAll(text, "-"+theirs[:3]+`"`, "-"+ours[:3]+`"`))
+			}
+		}
 	}
+}
+
+// tooLong is a derived name with hash whose base has 28 to 31 letters; its directory may be cut.
+var tooLong = regexp.MustCompile(`(d{28}|e{31})(-[0-9a-f]{4}|-[0-9a-f]{3})?(-[0-9a-f]{8})?"`)
+
+// fits: name, handle and directory are one, with a base of 27 letters.
+func fits(w *world, r *record) {
+	for _, doc := range []*json.RawMessage{&r.JSON, &r.Content} {
+		if *doc == nil {
+			continue
+		}
+		sum := sha256.Sum256([]byte(w.local(r.Cwd)))
+		text := strings.ReplaceAll(compactJSON(*doc), `"cwd":"`+r.Cwd+`"`, `"cwd":"<cwd>"`)
+		for _, m := range tooLong.FindAllStringSubmatch(text, -1) {
+			hash := hex.EncodeToString(sum[:2])
+			if r.Cwd == "" { // of the registry: names as derived
+				if hash = strings.TrimPrefix(m[2], "-"); hash == "" {
+					continue
+				}
+			}
+			text = strings.Replace(text, m[0], m[1][:27]+"-"+hash+m[3]+`"`, 1)
+		}
+		*doc = json.RawMessage(strings.ReplaceAll(text, `"<cwd>"`, `"`+r.Cwd+`"`))
+	}
+}
+
+// made: another session, which did not exist.
+func made(_ *world, r *record) {
+	r.JSON = json.RawMessage(strings.Replace(string(r.JSON), `"already_exists"`, `"created"`, 1))
+	r.Stderr, r.Before = []string{"local slot allocated"}, []string{}
+	id := regexp.MustCompile(`-[0-9a-f]{8}"`)
+	r.JSON = id.ReplaceAll(r.JSON, fmt.Appendf(nil, `-%08x"`, len(r.Cwd)))
 }
 
 // derivedDirectories: one for each project, whatever hash its name has.
@@ -71,10 +131,27 @@ func derivedDirectories(w *world, r *record) error {
 	if err := json.Unmarshal(r.All["directories"], &want); err != nil {
 		return err
 	}
-	if len(got) != len(want) {
+	if len(got) != len(want)+2 { // those of the two whose names are too long with the reference
 		return fmt.Errorf("%d directories, want %d: %q", len(got), len(want), got)
 	}
 	return nil
+}
+
+// makesK makes the session that the reference made.
+func makesK(w *world) error {
+	dir := w.path("cor")
+	got, err := w.run(&record{
+		Argv: []string{"wire", "session", "new", "k", "--local-only", "--no-daemon"}, Env: map[string]*string{"WIRE_HOME": &dir}, Cwd: "$ROOT/srv/k",
+	})
+	if err == nil && got.exit != 0 {
+		err = errors.New(got.err)
+	}
+	return err
+}
+
+func keepsExtra(_ *world, r *record) {
+	r.Content = json.RawMessage(strings.TrimSuffix(compactJSON(r.Content), "}") + `,"extra":1}`)
+	r.FileKeyOrder[""] = append(r.FileKeyOrder[""], "extra")
 }
 
 func logBegins(w *world, r *record) error {

@@ -105,11 +105,11 @@ func editJSON(path string, change func(doc map[string]any)) func(*world) error {
 }
 
 // stdin puts in an input that the record only describes.
-func stdin(text string) func(*record) { return func(r *record) { r.Stdin = &text } }
+func stdin(text string) func(*world, *record) { return func(_ *world, r *record) { r.Stdin = &text } }
 
 // unchanged takes out of files_changed what we do not write: lines with one of the texts.
-func unchanged(texts ...string) func(*record) {
-	return func(r *record) {
+func unchanged(texts ...string) func(*world, *record) {
+	return func(_ *world, r *record) {
 		kept := []string{}
 		for _, line := range r.Changed {
 			has := false
@@ -125,13 +125,15 @@ func unchanged(texts ...string) func(*record) {
 }
 
 // says is what we print on stderr instead.
-func says(texts ...string) func(*record) { return func(r *record) { r.Stderr = texts } }
+func says(texts ...string) func(*world, *record) {
+	return func(_ *world, r *record) { r.Stderr = texts }
+}
 
 // together does several edits.
-func together(edits ...func(*record)) func(*record) {
-	return func(r *record) {
+func together(edits ...func(*world, *record)) func(*world, *record) {
+	return func(w *world, r *record) {
 		for _, e := range edits {
-			e(r)
+			e(w, r)
 		}
 	}
 }
@@ -163,8 +165,8 @@ func (w *world) hasFiles(r *record) error {
 }
 
 // refused is what we say where the reference does something: an error, and nothing changed.
-func refused(texts ...string) func(*record) {
-	return func(r *record) {
+func refused(texts ...string) func(*world, *record) {
+	return func(_ *world, r *record) {
 		failed := 1
 		r.Exit, r.JSON, r.JSONLines, r.Lines, r.Format = &failed, nil, nil, []string{}, nil
 		r.Stderr, r.Changed = texts, []string{}

@@ -67,16 +67,18 @@ type script struct {
 // step is what belongs to one record.
 type step struct {
 	before func(*world) error                    // what was prepared by hand just before
-	edit   func(*record)                         // puts in what the record only describes, such as a long input
+	edit   func(*world, *record)                 // puts in what the record only describes, such as a long input
 	run    func(*world, *record) (result, error) // instead of running argv to its end
 	check  func(*world, *record) error           // instead of comparing a result: an observation
 	after  func(*world) error                    // what was done by hand afterwards
 
-	row   string        // of docs/differences.md: we differ here
-	ours  func(*record) // turns the record into what we do
-	skip  string        // not replayed, and why
-	needs []string      // commands that the record speaks of beside its own
-	home  string        // WIRE_HOME, where the record does not tell it
+	row   string                // of docs/differences.md: we differ here
+	ours  func(*world, *record) // turns the record into what we do
+	skip  string                // not replayed, and why
+	needs []string              // commands that the record speaks of beside its own
+	home  string                // WIRE_HOME, where the record does not tell it
+
+	daemonsWork bool // daemons run: what they write meanwhile is not compared
 }
 
 // replayScripts are those of the files, each in a Go file of its own.
@@ -165,9 +167,9 @@ func (p *replay) play(r *record, s step) (o outcome) {
 	if _, ok := p.rows[s.row]; s.row != "" && !ok {
 		o.wrong = []string{"docs/differences.md has no row " + s.row}
 	}
-	o.row = s.row
+	o.row, r.daemonsWork = s.row, s.daemonsWork
 	if s.edit != nil {
-		s.edit(r)
+		s.edit(p.world, r)
 	}
 	wrong, err := p.compared(r, s)
 	if err != nil {
@@ -187,7 +189,7 @@ func (p *replay) compared(r *record, s step) (wrong []string, err error) {
 	switch {
 	case s.check != nil:
 		if s.ours != nil {
-			s.ours(r)
+			s.ours(p.world, r)
 		}
 		err = s.check(p.world, r)
 	case r.Argv == nil && r.File != "":
@@ -213,7 +215,7 @@ func (p *replay) compared(r *record, s step) (wrong []string, err error) {
 			wrong = append(wrong, "no difference, though it is listed as "+s.row)
 		}
 		p.theirs, p.ours = kept[0], kept[1]
-		s.ours(r)
+		s.ours(p.world, r)
 	}
 	wrong = append(wrong, diff()...)
 	if s.after != nil {
@@ -242,12 +244,11 @@ func (p *replay) skips(r *record, s step) string {
 	if p.noFederation && federates(r) {
 		return "pending: relay-server"
 	}
-	home := strings.TrimPrefix(r.wireHome(), "$ROOT/")
+	where := strings.TrimPrefix(r.wireHome(), "$ROOT/")
 	if r.File != "" {
-		home = r.File
+		where = r.File
 	}
-	top, _, _ := strings.Cut(home, "/")
-	return p.unmade[top]
+	return p.unmade[stateOf(where)]
 }
 
 // spoil remembers what a skipped record would have made.
@@ -261,11 +262,19 @@ func (p *replay) spoil(r *record, s step, why string) {
 		}
 	}
 	for _, path := range paths {
-		top, _, _ := strings.Cut(path, "/")
-		if p.unmade[top] == "" {
+		if top := stateOf(path); p.unmade[top] == "" {
 			p.unmade[top] = why
 		}
 	}
+}
+
+// stateOf is the home that a path below $ROOT belongs to. Somebody without WIRE_HOME has other files as well.
+func stateOf(path string) string {
+	top, rest, _ := strings.Cut(path, "/")
+	if top == "user" && rest != "" && !strings.HasPrefix(rest, ".local/") && !strings.HasPrefix(rest, ".config/wire/") {
+		return path
+	}
+	return top
 }
 
 // federates says whether a record needs a relay that serves more than this machine.

@@ -199,13 +199,17 @@ func (w *world) command(ctx context.Context, r *record) (*exec.Cmd, error) {
 	return cmd, nil
 }
 
-// arguments are those of the record. The default local relay cannot be moved to another address, so it is
-// named where the record relies on it.
+// arguments are those of the record. Default addresses cannot be moved to another one, so they are named where
+// the record relies on them.
 func (w *world) arguments(r *record) []string {
 	args := slices.Clone(r.Argv[1:])
 	if len(args) > 1 && args[0] == "session" && args[1] == "new" && !slices.Contains(args, "--local-relay") &&
 		(slices.Contains(args, "--local-only") || slices.Contains(args, "--with-local")) {
-		args = append(args, "--local-relay", "http://127.0.0.1:"+localRelay)
+		at := slices.Index(append(args, "--"), "--")
+		args = slices.Insert(args, at, "--local-relay", "http://127.0.0.1:"+localRelay)
+	}
+	if len(args) > 0 && args[0] == "relay-server" && !slices.Contains(args, "--bind") && !slices.Contains(args, "--help") {
+		args = append(args, "--bind", "127.0.0.1:"+federationRelay)
 	}
 	return args
 }
