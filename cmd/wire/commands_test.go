@@ -48,6 +48,7 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"status":     cmdStatus,
 	"eventually": cmdEventually,
 	"as":         cmdAs,
+	"terminal":   cmdTerminal,
 	"waitgrep":   cmdWaitGrep,
 	"hashtree":   cmdHashTree,
 	"scrub":      cmdScrub,
@@ -123,6 +124,21 @@ func cmdAs(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 }
 
+// cmdTerminal runs a wire command on a terminal, which must succeed; what it shows there is its stdout.
+func cmdTerminal(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 1, "terminal [NAME=VALUE...] args...")
+	s := on(ts)
+	cmd := s.wire()
+	cmd.Dir = ts.MkAbs(".")
+	for len(args) > 0 && strings.Contains(args[0], "=") {
+		cmd.Env, args = append(cmd.Env, args[0]), args[1:]
+	}
+	cmd.Args = append(cmd.Args, args...)
+	text, err := onTerminal(cmd)
+	fmt.Fprint(ts.Stdout(), text)
+	ts.Check(err)
+}
+
 // cmdWaitGrep waits until a file, or one of those in a directory, has a match. It may not be there yet.
 func cmdWaitGrep(ts *testscript.TestScript, neg bool, args []string) {
 	want(ts, neg, args, 2, "waitgrep REGEX FILE")
@@ -156,20 +172,23 @@ func readAll(path string) ([]byte, error) {
 // cmdKill9 kills the daemon of a session, or the relay, without warning. The pid is then in $PID.
 func cmdKill9(ts *testscript.TestScript, neg bool, args []string) {
 	want(ts, neg, args, 1, "kill9 SESSION|relay")
-	s := on(ts)
-	life := s.session(args[0]).DaemonLife()
-	if args[0] == "relay" {
-		life = relay.LifeLock(s.relayState())
-	}
-	pid, err := kill9(life)
+	pid, err := kill9(on(ts).life(args[0]))
 	ts.Check(err)
 	ts.Setenv("PID", strconv.Itoa(pid))
 }
 
-// cmdFreeze stops the daemon of a session where it is (SIGSTOP). The pid is then in $PID.
+// life is the life lock of a session's daemon, or of the relay.
+func (p place) life(name string) string {
+	if name == "relay" {
+		return relay.LifeLock(p.relayState())
+	}
+	return p.session(name).DaemonLife()
+}
+
+// cmdFreeze stops one of these where it is (SIGSTOP). The pid is then in $PID.
 func cmdFreeze(ts *testscript.TestScript, neg bool, args []string) {
-	want(ts, neg, args, 1, "freeze SESSION")
-	pid, err := freeze(on(ts).session(args[0]).DaemonLife())
+	want(ts, neg, args, 1, "freeze SESSION|relay")
+	pid, err := freeze(on(ts).life(args[0]))
 	ts.Check(err)
 	ts.Setenv("PID", strconv.Itoa(pid))
 }

@@ -67,8 +67,11 @@ func freeze(life string) (pid int, err error) {
 // does.
 func sendTo(life string, sig syscall.Signal, done func(process.Life) error) (pid int, err error) {
 	l, held, _, err := process.ReadLife(life)
-	if err != nil || !held {
-		return 0, fmt.Errorf("%s: held %v: %w", life, held, err)
+	if err != nil {
+		return 0, err
+	}
+	if !held {
+		return 0, fmt.Errorf("%s: nobody holds it", life)
 	}
 	p, err := os.FindProcess(l.PID) // holds a pidfd on Linux
 	if err != nil {

@@ -42,10 +42,11 @@ type streams struct {
 
 func std() streams {
 	_, plain := os.LookupEnv("NO_COLOR")
+	able := os.Getenv("TERM") != "dumb"
 	return streams{
 		in: os.Stdin, out: os.Stdout, err: os.Stderr,
-		terminal: term.IsTerminal(int(os.Stderr.Fd())),
-		colour:   !plain && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(os.Stdout.Fd())),
+		terminal: able && term.IsTerminal(int(os.Stderr.Fd())),
+		colour:   able && !plain && term.IsTerminal(int(os.Stdout.Fd())),
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"wirefleet.dev/wire/reconcile"
 )
@@ -20,7 +21,7 @@ type progress struct {
 	began   time.Time
 	total   int
 	ended   int
-	drawn   bool // a live line stands on the terminal
+	drawn   int // width of the live line that stands on the terminal
 	failed  int
 	skipped int
 }
@@ -42,17 +43,15 @@ func (p *progress) report(e reconcile.Event) {
 	}
 }
 
-// live redraws the one line of what is under way; "" takes it away.
+// live redraws the one line of what is under way; "" takes it away. Blanks wipe what was longer: no escape
+// sequence is needed for that.
 func (p *progress) live(text string) {
-	if !p.app.terminal {
+	if !p.app.terminal || text == "" && p.drawn == 0 {
 		return
 	}
-	if p.drawn {
-		fmt.Fprint(p.app.err, "\r\x1b[K")
-	}
-	if p.drawn = text != ""; p.drawn {
-		fmt.Fprint(p.app.err, text)
-	}
+	width := utf8.RuneCountInString(text)
+	fmt.Fprintf(p.app.err, "\r%s%s\r%s", text, strings.Repeat(" ", max(0, p.drawn-width)), text)
+	p.drawn = width
 }
 
 func (p *progress) line(r reconcile.Result) {

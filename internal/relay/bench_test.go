@@ -82,9 +82,7 @@ func BenchmarkPosts(b *testing.B) {
 
 // postRaw is one post as cheap for the client as can be, for client and relay share the processors.
 func postRaw(c net.Conn, br *bufio.Reader, to box, k int64, size int) error {
-	event := fmt.Sprintf(`{"event_id":"%064x","kind":1,"pad":"`, k)
-	event += strings.Repeat("x", size-len(event)-2) + `"}`
-	body := `{"event":` + event + `}`
+	body := `{"event":` + string(eventOf(k, size)) + `}`
 	_, err := fmt.Fprintf(c, "POST /v1/events/%s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s",
 		to.id, to.token, len(body), body)
 	if err != nil {
@@ -113,6 +111,12 @@ func postRaw(c net.Conn, br *bufio.Reader, to box, k int64, size int) error {
 	}
 	_, err = io.CopyN(io.Discard, br, int64(length))
 	return err
+}
+
+// eventOf is an event of so many bytes in the form that senders print.
+func eventOf(k int64, size int) []byte {
+	event := fmt.Appendf(nil, `{"event_id":"%064x","kind":1,"pad":"`, k)
+	return append(append(event, strings.Repeat("x", size-len(event)-2)...), `"}`...)
 }
 
 // fsyncTime is the median of appending 512 bytes and making them durable, in the directory of the run.
@@ -153,4 +157,49 @@ func BenchmarkAllocate(b *testing.B) {
 		}
 	})
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "allocates/s")
+}
+
+// BenchmarkPage is a list of the last 100 events of a slot that holds 20,000: what a daemon asks for.
+func BenchmarkPage(b *testing.B) {
+	slot, since := filledSlot(b)
+	b.ResetTimer()
+	for b.Loop() {
+		page, err := slot.page(&since, 1000)
+		if n := bytes.Count(page, []byte(`"event_id"`)); err != nil || n != 100 {
+			b.Fatalf("%d events, %v", n, err)
+		}
+	}
+}
+
+// BenchmarkLoad is reading the same slot for the first time after a start.
+func BenchmarkLoad(b *testing.B) {
+	slot, _ := filledSlot(b)
+	b.SetBytes(slot.size)
+	b.ResetTimer()
+	for b.Loop() {
+		if err := slot.read(); err != nil || len(slot.lines) != 20_000 {
+			b.Fatalf("%d events, %v", len(slot.lines), err)
+		}
+	}
+}
+
+// filledSlot is a slot of 20,000 events of 512 bytes, and the id of the one before the last 100.
+func filledSlot(b *testing.B) (slot *slot, since string) {
+	s := unserved(b)
+	slot, err := s.store.allocate()
+	if err != nil {
+		b.Fatal(err)
+	}
+	var file bytes.Buffer
+	for k := range 20_000 {
+		file.Write(eventOf(int64(k), 512))
+		file.WriteByte('\n')
+	}
+	if err := os.WriteFile(slot.path(), file.Bytes(), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	if err := slot.load(); err != nil {
+		b.Fatal(err)
+	}
+	return slot, fmt.Sprintf("%064x", 19_899)
 }

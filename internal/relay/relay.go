@@ -97,7 +97,9 @@ func Serve(ctx context.Context, c Config) error {
 		return &BindError{Bind: c.Bind, Err: noAddrs}
 	}
 	// A thread that waits for the disk keeps its processor for a while; as many again serve requests.
-	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), 2*runtime.NumCPU()))
+	before := runtime.GOMAXPROCS(0)
+	runtime.GOMAXPROCS(max(before, 2*runtime.NumCPU()))
+	defer runtime.GOMAXPROCS(before)
 	l, err := listen(ctx, c.Bind, addrs)
 	if err != nil {
 		return &BindError{Bind: c.Bind, Err: err}

@@ -1,0 +1,218 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"wirefleet.dev/wire/internal/canon"
+	"wirefleet.dev/wire/internal/home"
+	"wirefleet.dev/wire/internal/process"
+)
+
+// strike does one blow and says how many things it broke: what the watcher may need changes for.
+func (w *world) strike(ctx context.Context, b Blow) (broke int, err error) {
+	subject := func(i int) home.Session { return w.machine.Session(b.Subjects[i]) }
+	switch b.Kind {
+	case KillDaemon:
+		l, ok := w.daemon(b.Subjects[0])
+		return 1, signalled(l, ok, syscall.SIGKILL)
+	case StopDaemon:
+		l, ok := w.daemon(b.Subjects[0])
+		return 1, signalled(l, ok, syscall.SIGSTOP)
+	case KillRelay:
+		l, ok := w.relay()
+		return 1, signalled(l, ok, syscall.SIGKILL)
+	case StopRelay:
+		l, ok := w.relay()
+		return 1, signalled(l, ok, syscall.SIGSTOP)
+	case KillWatcher:
+		if err := w.endWatcher(os.Kill); err != nil {
+			return 0, err
+		}
+		return 0, w.startWatcher()
+	case KillApply:
+		return 0, w.killedApply(ctx, b.Delay)
+	case RecordDeleted:
+		return 1, os.Remove(subject(0).DaemonPID())
+	case RecordTorn:
+		return 1, truncate(subject(0).DaemonPID(), 40)
+	case RecordDecoy:
+		return 1, w.nameDecoy(subject(0))
+	case RelayLost:
+		return w.everything(), w.loseRelayState()
+	case RelayLostDown:
+		l, ok := w.relay()
+		if err := signalled(l, ok, syscall.SIGKILL); err != nil {
+			return 0, err
+		}
+		return w.everything(), w.loseRelayState()
+	case PinDeleted:
+		return 1, rewrite(subject(0).RelayFile(), func(d canon.Doc) { drop(d, "peers", b.Subjects[1]) })
+	case TrustDeleted:
+		return 1, rewrite(subject(0).TrustFile(), func(d canon.Doc) { drop(d, "agents", b.Subjects[1]) })
+	case RegistryGone:
+		err := os.Remove(w.machine.RegistryFile())
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+		return 1, err
+	case RelayRewrite:
+		return 0, rewrite(subject(0).RelayFile(), func(canon.Doc) {})
+	case InboxFrozen:
+		return 0, freeze(ctx, subject(0).InboxDir(), 20*b.Delay)
+	case SpecEdited:
+		w.spec.intervals[b.Subjects[0]] = 5 + (max(5, w.spec.intervals[b.Subjects[0]])-4)%3 // 5, 6, 7, 5, ...
+		return 1, os.WriteFile(w.file, []byte(w.spec.String()), 0o644)
+	case SpecBroken:
+		return 0, w.brokenSpec(ctx)
+	case SpecReplaced:
+		return 0, w.writeSpec()
+	case KillSend:
+		return 0, nil // traffic kills its next send
+	}
+	return 0, fmt.Errorf("no such blow: %s", b.Kind)
+}
+
+// everything is what a lost relay state breaks: the relay, each slot, each edge.
+func (w *world) everything() int {
+	n := w.flags.Sessions
+	return 1 + n + n*(n-1)/2
+}
+
+// errMissed is a blow that met nothing: what it strikes is down already.
+var errMissed = errors.New("missed: it is down already")
+
+func signalled(l process.Life, ok bool, sig syscall.Signal) error {
+	if !ok {
+		return errMissed
+	}
+	p, err := os.FindProcess(l.PID)
+	if err != nil {
+		return err
+	}
+	if !process.Alive(l.PID, l.StartTicks) {
+		return errMissed
+	}
+	return p.Signal(sig)
+}
+
+// killedApply starts a one-shot apply and kills it after a while, wherever it is.
+func (w *world) killedApply(ctx context.Context, after time.Duration) error {
+	cmd := w.command(ctx, "", "apply", "-f", w.file, "--timeout", "20s")
+	cmd.Stderr = w
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	timer := time.AfterFunc(after, func() { _ = cmd.Process.Kill() })
+	defer timer.Stop()
+	_ = cmd.Wait() // killed, or done before
+	return nil
+}
+
+func truncate(path string, size int64) error {
+	err := os.Truncate(path, size)
+	if errors.Is(err, fs.ErrNotExist) {
+		return errMissed
+	}
+	return err
+}
+
+// nameDecoy writes a pid record that names a living stranger, as a recycled pid would.
+func (w *world) nameDecoy(s home.Session) error {
+	rec, form := process.ReadRecord(s.DaemonPID())
+	if form != process.FormJSON {
+		return errMissed
+	}
+	w.mu.Lock()
+	rec.PID = w.decoys[0].Process.Pid
+	w.mu.Unlock()
+	return process.WriteRecord(s.DaemonPID(), rec)
+}
+
+// loseRelayState deletes what the relay has on disk, whether it runs or not.
+func (w *world) loseRelayState() error {
+	dir, err := w.machine.RelayState()
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{"tokens.json", "slots"} {
+		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rewrite changes a file in place, truncating it first and taking no lock, as the reference does.
+func rewrite(path string, change func(canon.Doc)) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return errMissed
+	}
+	doc, err := canon.ParseObject(data)
+	if err != nil {
+		return errMissed // somebody writes it at this moment
+	}
+	change(doc)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(canon.Pretty(doc))
+	return errors.Join(err, f.Close())
+}
+
+func drop(doc canon.Doc, object, key string) {
+	if members, ok := doc[object].(canon.Doc); ok {
+		delete(members, key)
+	}
+}
+
+// brokenSpec leaves a wire.yaml that does not parse for a moment, and then writes it anew.
+func (w *world) brokenSpec(ctx context.Context) error {
+	if err := os.WriteFile(w.file, []byte("version: 1\nsessions: [\n"), 0o644); err != nil {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(1500 * time.Millisecond):
+	}
+	return w.writeSpec()
+}
+
+// waitFor waits up to 20 s for a condition.
+func waitFor(met func() bool) error {
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); {
+		if met() {
+			return nil
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	return errors.New("waited 20 s in vain")
+}
+
+// keepKeys remembers each private key as soon as it has a card, and fails if one has changed.
+func (w *world) keepKeys() error {
+	for i := range w.flags.Sessions {
+		s := w.machine.Session(nameOf(i))
+		if !s.Initialized() {
+			continue
+		}
+		key, err := os.ReadFile(s.KeyFile())
+		if err != nil {
+			return fmt.Errorf("the key of %s: %w", s.Name, err)
+		}
+		if first, ok := w.keys[s.Name]; ok && !bytes.Equal(first, key) {
+			return fmt.Errorf("the key of %s has changed", s.Name)
+		}
+		w.keys[s.Name] = key
+	}
+	return nil
+}

@@ -1,0 +1,344 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"wirefleet.dev/wire/internal/canon"
+	"wirefleet.dev/wire/internal/identity"
+	"wirefleet.dev/wire/internal/process"
+)
+
+// changesPerBlow bounds what a watcher may do for each thing that a blow broke.
+const changesPerBlow = 3
+
+// storm runs the fleet through the blows and then proves what must hold.
+func (w *world) storm(ctx context.Context, blows []Blow) error {
+	for n := range 2 {
+		if err := w.addDecoy(n, n == 1); err != nil {
+			return err
+		}
+	}
+	if err := w.startWatcher(); err != nil {
+		return err
+	}
+	if err := w.healed(ctx, 30*time.Second); err != nil {
+		return fmt.Errorf("before the first blow: %w", err)
+	}
+	w.log("%d sessions up in %s; %d blows", w.flags.Sessions, w.dir, len(blows))
+	before := w.changes()
+
+	sending, stopSending := context.WithCancel(ctx)
+	t := newTraffic(w)
+	quiet := make(chan struct{})
+	go func() { t.run(sending); close(quiet) }()
+	watching, stopWatching := context.WithCancel(ctx)
+	doubles := make(chan error, 1)
+	go func() { doubles <- w.neverTwoDaemons(watching) }()
+
+	start := time.Now()
+	err := w.blow(ctx, blows, t, start)
+	if err == nil {
+		err = w.healed(ctx, 15*time.Second)
+	}
+	stopSending()
+	<-quiet
+	stopWatching()
+	if err := errors.Join(err, <-doubles); err != nil {
+		return err
+	}
+	w.log("healed; %d messages accepted, %d sends killed or refused", len(t.accepted), len(t.doubtful))
+	return w.prove(ctx, t, before)
+}
+
+func (w *world) blow(ctx context.Context, blows []Blow, t *traffic, start time.Time) error {
+	for _, b := range blows {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Until(start.Add(b.At))):
+		}
+		if b.Kind == KillSend {
+			t.struck(b.Subjects[0], b.Subjects[1])
+		}
+		broke, err := w.strike(ctx, b)
+		switch {
+		case errors.Is(err, errMissed), errors.Is(err, fs.ErrNotExist):
+			w.log("%s: missed", b)
+			continue
+		case err != nil:
+			return fmt.Errorf("blow %q: %w", b, err)
+		}
+		w.lost += broke
+		w.log("%s", b)
+		if err := w.keepKeys(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// neverTwoDaemons samples the process table: two daemons of one home that both stay are a defect; one that
+// starts and finds that it is not needed is none.
+func (w *world) neverTwoDaemons(ctx context.Context) error {
+	seen := map[string]int{} // home and pids -> samples in a row
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(100 * time.Millisecond):
+		}
+		table, err := process.Table()
+		if err != nil {
+			return err
+		}
+		homes := map[string][]int{}
+		for _, i := range table {
+			if i.Role() == process.Daemon && strings.HasPrefix(i.WireHome, w.dir) && !w.isDecoy(i.PID) {
+				homes[i.WireHome] = append(homes[i.WireHome], i.PID)
+			}
+		}
+		now := map[string]int{}
+		for h, pids := range homes {
+			if len(pids) > 1 {
+				key := fmt.Sprint(h, pids)
+				if now[key] = seen[key] + 1; now[key] > 20 {
+					return fmt.Errorf("two daemons for two seconds: %s", key)
+				}
+			}
+		}
+		seen = now
+	}
+}
+
+// prove checks, after the last blow, all that must hold.
+func (w *world) prove(ctx context.Context, t *traffic, before int) error {
+	changes := w.changes() - before
+	if bound := changesPerBlow * w.lost; changes > bound {
+		return fmt.Errorf("%d changes for %d broken things: more than %d each", changes, w.lost, changesPerBlow)
+	}
+	if err := w.messages(t); err != nil {
+		return err
+	}
+	if err := w.stillness(ctx); err != nil {
+		return err
+	}
+	if err := w.keepKeys(); err != nil {
+		return err
+	}
+	if err := w.decoysUnharmed(); err != nil {
+		return err
+	}
+	if err := w.endWatcher(syscall.SIGTERM); err != nil {
+		return err
+	}
+	if out, err := w.command(ctx, "", "down", "-f", w.file).CombinedOutput(); err != nil {
+		return fmt.Errorf("wire down: %w\n%s", err, out)
+	}
+	left, err := w.left()
+	if err != nil {
+		return err
+	}
+	if len(left) > 0 {
+		return fmt.Errorf("after `wire down` %d processes are left: %v", len(left), left)
+	}
+	w.log("proven: %d changes for %d broken things, %d messages once each, every key the same, decoys unharmed, nothing left running",
+		changes, w.lost, len(t.accepted))
+	return nil
+}
+
+// changes counts what the watchers have changed so far.
+func (w *world) changes() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return bytes.Count(w.logs.Bytes(), []byte(`"msg":"changed"`))
+}
+
+// stillness: for two resyncs the watcher changes nothing, on disk or otherwise.
+func (w *world) stillness(ctx context.Context) error {
+	changes := w.changes()
+	var tree map[string]string
+	// Cursors and progress of the last messages settle first.
+	if err := waitFor(func() bool {
+		now, err := w.tree()
+		same := err == nil && len(differing(tree, now)) == 0
+		tree = now
+		if !same {
+			time.Sleep(500 * time.Millisecond)
+		}
+		return same
+	}); err != nil {
+		return fmt.Errorf("the homes never come to rest: %w", err)
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(2*resync + 2*resync/5):
+	}
+	after, err := w.tree()
+	if err != nil {
+		return err
+	}
+	if n, files := w.changes(), differing(tree, after); n != changes || len(files) > 0 {
+		return fmt.Errorf("at rest the watcher made %d changes; files that changed: %v", n-changes, files)
+	}
+	return nil
+}
+
+// tree is the content of every file of the sessions, hashed, without logs.
+func (w *world) tree() (map[string]string, error) {
+	files := map[string]string{}
+	err := filepath.WalkDir(w.machine.Root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() || strings.HasSuffix(path, ".log") {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		files[path] = fmt.Sprintf("%d bytes, %x", len(data), sha256.Sum256(data))
+		return nil
+	})
+	return files, err
+}
+
+func differing(a, b map[string]string) []string {
+	var out []string
+	for path := range b {
+		if a[path] != b[path] {
+			out = append(out, path+" ("+a[path]+" became "+b[path]+")")
+		}
+	}
+	for path := range a {
+		if _, ok := b[path]; !ok {
+			out = append(out, path+" (gone)")
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// messages: every accepted one is once in its addressee's inbox and in no other; no line that nobody sent,
+// none torn, each signature valid.
+func (w *world) messages(t *traffic) error {
+	var last error
+	err := waitFor(func() bool {
+		last = w.inboxes(t)
+		if last != nil {
+			time.Sleep(200 * time.Millisecond)
+		}
+		return last == nil
+	})
+	if err != nil {
+		return last
+	}
+	return nil
+}
+
+func (w *world) inboxes(t *traffic) error {
+	found := map[string]int{}
+	doubtful := map[string]int{}
+	inversions := 0
+	for i := range w.flags.Sessions {
+		to := nameOf(i)
+		s := w.machine.Session(to)
+		trust, err := s.ReadTrustDoc()
+		if err != nil {
+			return err
+		}
+		files, err := filepath.Glob(filepath.Join(s.InboxDir(), "*.jsonl"))
+		if err != nil {
+			return err
+		}
+		for _, path := range files {
+			n, err := t.inbox(path, to, trust, found, doubtful)
+			if err != nil {
+				return fmt.Errorf("%s: %w", path, err)
+			}
+			inversions += n
+		}
+	}
+	missing := 0
+	var example route
+	for id, r := range t.accepted {
+		switch found[id] {
+		case 0:
+			missing++
+			example = r
+		case 1:
+		default:
+			return fmt.Errorf("message %s from %s is %d times in the inbox of %s", id, r.from, found[id], r.to)
+		}
+	}
+	if missing > 0 {
+		return fmt.Errorf("%d of %d accepted messages did not arrive, e.g. one from %s to %s", missing, len(t.accepted), example.from, example.to)
+	}
+	for body, n := range doubtful {
+		if n > 1 {
+			return fmt.Errorf("message %q, whose send was killed, arrived %d times", body, n)
+		}
+	}
+	if inversions > 0 {
+		w.log("%d messages arrived after a later one of the same sender", inversions)
+	}
+	return nil
+}
+
+// inbox reads one inbox file.
+func (t *traffic) inbox(path, to string, trust canon.Doc, found, doubtful map[string]int) (inversions int, err error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return 0, err
+	}
+	if len(data) > 0 && data[len(data)-1] != '\n' {
+		return 0, errors.New("its last line is torn")
+	}
+	lines := bufio.NewScanner(bytes.NewReader(data))
+	lines.Buffer(nil, 1<<20)
+	latest := 0
+	for lines.Scan() {
+		event, err := canon.ParseObject(lines.Bytes())
+		if err != nil {
+			return 0, fmt.Errorf("a line is torn: %w", err)
+		}
+		if err := identity.VerifyEvent(event, trust); err != nil {
+			return 0, fmt.Errorf("a line does not verify: %w", err)
+		}
+		body, _ := event["body"].(string)
+		id, _ := event["event_id"].(string)
+		var seed uint64
+		var from, addressee string
+		var n int
+		if _, err := fmt.Sscanf(body, "storm %d %s %s %d", &seed, &from, &addressee, &n); err != nil || addressee != to {
+			return 0, fmt.Errorf("a line that nobody sent here: %q", body)
+		}
+		t.mu.Lock()
+		_, sent := t.accepted[id]
+		_, maybe := t.doubtful[body]
+		t.mu.Unlock()
+		switch {
+		case sent:
+			found[id]++
+		case maybe:
+			doubtful[body]++
+		default:
+			return 0, fmt.Errorf("a line that nobody sent: %q", body)
+		}
+		if n < latest {
+			inversions++
+		}
+		latest = max(latest, n)
+	}
+	return inversions, lines.Err()
+}
