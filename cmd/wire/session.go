@@ -33,7 +33,7 @@ func (c *sessionListCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	all, err := census.List(m)
+	all, err := census.Roll(m)
 	if err != nil {
 		return err
 	}

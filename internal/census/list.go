@@ -2,9 +2,13 @@ package census
 
 import (
 	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"wirefleet.dev/wire/internal/home"
 	"wirefleet.dev/wire/internal/identity"
+	"wirefleet.dev/wire/internal/process"
 )
 
 // Listed is one directory under the sessions root. Pointers are nil where there is nothing to say.
@@ -28,8 +32,29 @@ func (l Listed) Local() []home.Endpoint {
 	return out
 }
 
-// List is every session of the machine, sorted by name. A registry that does not parse lists no directories.
-func List(m home.Machine) ([]Listed, error) {
+// FirstLocal is the URL of a session's first local endpoint, "" if it has none.
+func (l Listed) FirstLocal() string {
+	if local := l.Local(); len(local) > 0 {
+		return local[0].RelayURL
+	}
+	return ""
+}
+
+// PinnedAs is the key under which other sessions keep this one in relay.json: its handle, which may differ from
+// its directory's name (field-failures.md B12).
+func (l Listed) PinnedAs() string {
+	if l.Handle != nil {
+		return *l.Handle
+	}
+	return l.Session.Name
+}
+
+// workers is how many sessions are read at the same time.
+const workers = 8
+
+// Roll is every session of the machine, sorted by name, without its endpoints, for relay.json is by far the
+// largest file of a session that has many sisters. A registry that does not parse lists no directories.
+func Roll(m home.Machine) ([]Listed, error) {
 	sessions, err := m.Sessions()
 	if err != nil {
 		return nil, err
@@ -42,14 +67,47 @@ func List(m home.Machine) ([]Listed, error) {
 			}
 		}
 	}
-	table, tableErr := Table(m)
+	// Only who does not hold a life lock has to be looked for among all processes.
+	table := sync.OnceValues(func() ([]process.Info, error) { return Table(m) })
 	out := make([]Listed, len(sessions))
+	var g errgroup.Group
+	g.SetLimit(workers)
 	for i, s := range sessions {
-		out[i] = listed(s, cwds)
-		serving := ServingOf(s, table, tableErr)
-		out[i].Serving = serving.Ours != nil || len(serving.Others) > 0
+		g.Go(func() error {
+			out[i] = listed(s, cwds)
+			out[i].Serving = served(s, table)
+			return nil
+		})
 	}
-	return out, nil
+	return out, g.Wait()
+}
+
+// List is Roll with the endpoints.
+func List(m home.Machine) ([]Listed, error) {
+	all, err := Roll(m)
+	if err != nil {
+		return nil, err
+	}
+	var g errgroup.Group
+	g.SetLimit(workers)
+	for i := range all {
+		g.Go(func() error {
+			if rf, err := all[i].Session.ReadRelay(); err == nil {
+				all[i].Endpoints = rf.Self()
+			}
+			return nil
+		})
+	}
+	return all, g.Wait()
+}
+
+// served says whether anybody is proven to serve a session.
+func served(s home.Session, table func() ([]process.Info, error)) bool {
+	if _, held, proven, err := process.ReadLife(s.DaemonLife()); err != nil || held {
+		return err == nil && proven
+	}
+	list, err := table()
+	return err == nil && len(others(s, process.Daemon, list, 0)) > 0
 }
 
 func listed(s home.Session, cwds map[string]string) Listed {
@@ -68,9 +126,6 @@ func listed(s home.Session, cwds map[string]string) Listed {
 			h := identity.DID(did).Handle()
 			l.Handle = &h
 		}
-	}
-	if rf, err := s.ReadRelay(); err == nil {
-		l.Endpoints = rf.Self()
 	}
 	return l
 }

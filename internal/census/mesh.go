@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -49,64 +50,134 @@ type RelayHealth struct {
 
 // Mesh looks at every edge. Each distinct slot is probed once, all at the same time, 3 s at most.
 func Mesh(ctx context.Context, m home.Machine, c *client.Client, stale int64, now time.Time) (MeshStatus, error) {
-	all, err := List(m)
+	all, err := Roll(m)
 	if err != nil {
 		return MeshStatus{}, err
 	}
-	var st MeshStatus
-	st.Sisters, st.FederationOnly = Sisters(all)
 	ctx, cancel := context.WithTimeout(ctx, probeLimit)
 	defer cancel()
-	p := newProber(c)
-	files := make([]*home.RelayFile, len(st.Sisters))
-	for i, s := range st.Sisters {
-		files[i], _ = s.Session.ReadRelay() // an unreadable one pins nobody
-		p.relay(ctx, firstLocal(s))
+	l := meshLook{
+		all: all, own: make([][]home.Endpoint, len(all)), pins: make([][]pinned, len(all)),
+		probes: newProber(c), known: map[string][]home.Endpoint{},
 	}
-	type pinned struct {
-		route *home.Endpoint
-		ok    bool
+	var g errgroup.Group
+	g.SetLimit(workers)
+	for i := range all {
+		g.Go(func() error {
+			l.read(ctx, i)
+			return nil
+		})
 	}
-	pins := make([][]pinned, len(st.Sisters))
-	for i, f := range files {
-		pins[i] = make([]pinned, len(st.Sisters))
-		for j, y := range st.Sisters {
-			if i == j || f == nil {
-				continue
-			}
-			if _, ok := f.PeerRaw(y.Session.Name); !ok {
-				continue
-			}
-			pins[i][j].ok = true
-			if routes := f.Routes(y.Session.Name); len(routes) > 0 {
-				pins[i][j].route = &routes[0]
-				p.slot(ctx, routes[0])
+	_ = g.Wait() // an unreadable relay.json pins nobody
+	return l.status(ctx, stale, now), nil
+}
+
+// meshLook is one look at the mesh.
+type meshLook struct {
+	all    []Listed
+	own    [][]home.Endpoint
+	pins   [][]pinned // per session: what it has of each other one; nil without a slot of this machine
+	probes *prober
+
+	mu    sync.Mutex
+	known map[string][]home.Endpoint // by the text of a peer's record, which all her sisters have alike
+}
+
+// pinned is what a session has of another one.
+type pinned struct {
+	ok    bool
+	route *home.Endpoint // the first one; nil: none can be reached
+}
+
+// read reads a session's relay.json, once.
+func (l *meshLook) read(ctx context.Context, i int) {
+	f, err := l.all[i].Session.ReadRelay()
+	if err != nil {
+		return
+	}
+	self := f.Self()
+	l.own[i] = self
+	here := Listed{Endpoints: self}.FirstLocal()
+	if here == "" {
+		return
+	}
+	l.probes.relay(ctx, here)
+	row := make([]pinned, len(l.all))
+	for j, y := range l.all {
+		raw, ok := f.PeerRaw(y.PinnedAs())
+		if i == j || !ok {
+			continue
+		}
+		row[j].ok = true
+		if routes := home.RoutesFrom(self, l.endpoints(f, y.PinnedAs(), raw)); len(routes) > 0 {
+			row[j].route = &routes[0]
+		}
+	}
+	l.pins[i] = row
+}
+
+// endpoints are those of a peer's record; equal texts are parsed once.
+func (l *meshLook) endpoints(f *home.RelayFile, peer string, raw []byte) []home.Endpoint {
+	l.mu.Lock()
+	list, ok := l.known[string(raw)]
+	l.mu.Unlock()
+	if !ok {
+		list = f.Peer(peer)
+		l.mu.Lock()
+		l.known[string(raw)] = list
+		l.mu.Unlock()
+	}
+	return list
+}
+
+// status probes the slots behind the pins among the sisters and puts everything together.
+func (l *meshLook) status(ctx context.Context, stale int64, now time.Time) MeshStatus {
+	var st MeshStatus
+	var at []int // of the sisters, in all
+	for i, s := range l.all {
+		if l.pins[i] == nil {
+			st.FederationOnly = append(st.FederationOnly, s.Session.Name)
+			continue
+		}
+		s.Endpoints = l.own[i]
+		st.Sisters, at = append(st.Sisters, s), append(at, i)
+	}
+	for _, i := range at {
+		for _, j := range at {
+			if r := l.pins[i][j].route; r != nil {
+				l.probes.slot(ctx, *r)
 			}
 		}
 	}
-	st.Relays = p.wait()
-	dir := func(i, j int) Direction {
-		d := Direction{Pinned: pins[i][j].ok}
-		if r := pins[i][j].route; r != nil {
-			d.Probed, d.Scope = true, r.Scope
-			s := p.slots[slotKey(*r)]
-			d.EventCount = s.EventCount
-			if s.LastPull != nil {
-				at := s.LastPull.Unix()
-				silent := max(0, now.Unix()-at)
-				d.LastPull, d.Silent = &at, &silent
+	st.Relays = l.probes.wait()
+	for n, i := range at {
+		for _, j := range at[n+1:] {
+			e := MeshEdge{
+				From: l.all[i].Session.Name, To: l.all[j].Session.Name,
+				Out: l.direction(i, j, now), In: l.direction(j, i, now),
 			}
-		}
-		return d
-	}
-	for i := range st.Sisters {
-		for j := i + 1; j < len(st.Sisters); j++ {
-			e := MeshEdge{From: st.Sisters[i].Session.Name, To: st.Sisters[j].Session.Name, Out: dir(i, j), In: dir(j, i)}
 			e.Scope, e.Status = judge(e.Out, e.In, stale)
 			st.Edges = append(st.Edges, e)
 		}
 	}
-	return st, nil
+	return st
+}
+
+func (l *meshLook) direction(i, j int, now time.Time) Direction {
+	pin := l.pins[i][j]
+	d := Direction{Pinned: pin.ok}
+	if pin.route == nil {
+		return d
+	}
+	d.Probed, d.Scope = true, pin.route.Scope
+	s := l.probes.state(*pin.route)
+	d.EventCount = s.EventCount
+	if s.LastPull != nil {
+		last := s.LastPull.Unix()
+		silent := max(0, now.Unix()-last)
+		d.LastPull, d.Silent = &last, &silent
+	}
+	return d
 }
 
 func judge(out, in Direction, stale int64) (scope, status string) {
@@ -129,66 +200,84 @@ func judge(out, in Direction, stale int64) (scope, status string) {
 	return scope, "healthy"
 }
 
-// FirstLocal is the URL of a session's first local endpoint, "" if it has none.
-func (l Listed) FirstLocal() string { return firstLocal(l) }
-
-func firstLocal(l Listed) string {
-	if local := l.Local(); len(local) > 0 {
-		return local[0].RelayURL
-	}
-	return ""
-}
+// perRelay is how many probes one relay gets at a time. Another one does not wait for those that hang.
+const perRelay = 16
 
 // prober asks each distinct slot and relay once.
 type prober struct {
 	client *client.Client
-	group  errgroup.Group
-	slots  map[string]*client.State
+	all    sync.WaitGroup
+
+	mu     sync.Mutex
+	slots  map[slotKey]*client.State
 	relays map[string]*bool
+	turns  map[string]chan struct{} // by relay
 }
+
+type slotKey struct{ url, id, token string }
+
+func keyOf(e home.Endpoint) slotKey { return slotKey{e.RelayURL, e.SlotID, e.SlotToken.Reveal()} }
 
 func newProber(c *client.Client) *prober {
-	p := &prober{client: c, slots: map[string]*client.State{}, relays: map[string]*bool{}}
-	p.group.SetLimit(64)
-	return p
+	return &prober{
+		client: c, slots: map[slotKey]*client.State{}, relays: map[string]*bool{}, turns: map[string]chan struct{}{},
+	}
 }
 
-func slotKey(e home.Endpoint) string {
-	return strings.Join([]string{e.RelayURL, e.SlotID, e.SlotToken.Reveal()}, "\x00")
+// ask runs a request to a relay when it is its turn.
+func (p *prober) ask(ctx context.Context, url string, request func()) {
+	turns, ok := p.turns[url]
+	if !ok {
+		turns = make(chan struct{}, perRelay)
+		p.turns[url] = turns
+	}
+	p.all.Go(func() {
+		select {
+		case turns <- struct{}{}:
+			defer func() { <-turns }()
+			request()
+		case <-ctx.Done():
+		}
+	})
 }
 
 func (p *prober) slot(ctx context.Context, e home.Endpoint) {
-	if _, ok := p.slots[slotKey(e)]; ok {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, ok := p.slots[keyOf(e)]; ok {
 		return
 	}
 	into := new(client.State)
-	p.slots[slotKey(e)] = into
-	p.group.Go(func() error {
+	p.slots[keyOf(e)] = into
+	p.ask(ctx, e.RelayURL, func() {
 		// Any failure counts as 0 events and no pull, as in the reference.
 		if st, err := p.client.State(ctx, client.Slot{URL: e.RelayURL, ID: e.SlotID, Token: e.SlotToken}); err == nil {
 			*into = st
 		}
-		return nil
 	})
 }
 
+// state is what became of a slot's probe; only after wait.
+func (p *prober) state(e home.Endpoint) client.State { return *p.slots[keyOf(e)] }
+
 func (p *prober) relay(ctx context.Context, url string) {
-	if _, ok := p.relays[url]; ok || url == "" {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, ok := p.relays[url]; ok {
 		return
 	}
 	into := new(bool)
 	p.relays[url] = into
-	p.group.Go(func() error {
+	p.all.Go(func() {
 		ctx, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
 		defer cancel()
 		*into = p.client.Healthy(ctx, url) == nil
-		return nil
 	})
 }
 
 // wait ends the probing; the relays come sorted by URL.
 func (p *prober) wait() []RelayHealth {
-	_ = p.group.Wait() // the probes keep their errors
+	p.all.Wait()
 	out := make([]RelayHealth, 0, len(p.relays))
 	for url, ok := range p.relays {
 		out = append(out, RelayHealth{url, *ok})

@@ -32,10 +32,13 @@ func (r *RelayFile) PeerFlat(handle string) Endpoint {
 
 // Routes are a peer's endpoints in routing order (4.2 steps 1 to 4): those on our own local relay, then
 // federation. None means that the peer is unreachable.
-func (r *RelayFile) Routes(handle string) []Endpoint {
-	here, ok := firstLocal(r.Self()) // of the list: what the flat fields stand for is never local
+func (r *RelayFile) Routes(handle string) []Endpoint { return RoutesFrom(r.Self(), r.Peer(handle)) }
+
+// RoutesFrom is Routes for a session with the endpoints self and a peer with the endpoints peer.
+func RoutesFrom(self, peer []Endpoint) []Endpoint {
+	here, ok := firstLocal(self) // of the list: what the flat fields stand for is never local
 	var local, federation []Endpoint
-	for _, e := range r.Peer(handle) {
+	for _, e := range peer {
 		switch {
 		case e.Scope == Federation:
 			federation = append(federation, e)

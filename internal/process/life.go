@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -49,7 +50,7 @@ func Self() (Life, error) {
 	if !ok {
 		return Life{}, errors.New("this process is not in the process table: is /proc mounted?")
 	}
-	boot, err := bootID()
+	boot, err := thisBoot()
 	if err != nil {
 		return Life{}, fmt.Errorf("boot id: %w", err)
 	}
@@ -60,10 +61,13 @@ func Self() (Life, error) {
 	return l, nil
 }
 
+// thisBoot is the boot that this process runs in.
+var thisBoot = sync.OnceValues(bootID)
+
 // Proven says whether the process of this record lives: its pid exists since the recorded start in the
 // recorded boot and is no zombie. It says nothing of a lock.
 func (l Life) Proven() bool {
-	boot, err := bootID()
+	boot, err := thisBoot()
 	return err == nil && l.PID > 1 && l.BootID == boot && Alive(l.PID, l.StartTicks)
 }
 
