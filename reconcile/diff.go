@@ -54,6 +54,7 @@ type verdict struct {
 	blocked bool   // nothing is planned for it, and no edge with it
 	needs   []ID   // changes that must come before anything that uses it
 	renewed Reason // why the pins of it change; zero if they stay
+	handle  bool   // its handle has to lead to a federation slot that it gets
 }
 
 type differ struct {
@@ -215,6 +216,7 @@ func (f *differ) slot(s spec.Session, p place, v verdict) verdict {
 		c.Needs = append(c.Needs, f.startsRelay)
 	}
 	v.needs = append(v.needs, f.add(c))
+	v.handle = v.handle || p.scope == home.Federation
 	if v.renewed.Code == "" {
 		v.renewed = Reason{"edge-moved", s.Name + " gets a new slot"}
 	}
@@ -232,7 +234,7 @@ func (f *differ) claim(s spec.Session) {
 	case st.Fact == ClaimTaken:
 		f.block(s.Name, "handle-taken", st.Why, "set another handle in the file")
 		return
-	case len(v.needs) > 0:
+	case v.handle:
 		c.Reason = Reason{"handle-new", s.Handle + " leads to its new slot"}
 	case st.Fact == ClaimAbsent:
 		c.Reason = Reason{"handle-absent", s.Handle + " is not claimed"}

@@ -89,7 +89,8 @@ func (s Site) New(ctx context.Context, w Wish) (*Made, error) {
 	n.made.Name, n.made.Existed = s.name(w, reg)
 	n.made.Session = s.Machine.Session(n.made.Name)
 	err = n.work(ctx)
-	if cardErr := n.made.readCard(); err == nil {
+	if cardErr := n.made.readCard(); err == nil && cardErr != nil {
+		n.made.Remarks = nil // they say the same
 		err = cardErr
 	}
 	return &n.made, err
@@ -284,6 +285,7 @@ func (n *creation) verdict(sum reconcile.Summary) error {
 			return fmt.Errorf("%s: %s", name, b.Reason.Text)
 		}
 		n.remark("%s: %s; %s", name, b.Reason.Text, b.Advice)
+		return failed(sum, reconcile.RegisterDir)
 	}
 	if b, watched := report(sum, name, "watched"); watched {
 		n.remark("%s: %s; %s", name, b.Reason.Text, b.Advice)

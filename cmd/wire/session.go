@@ -291,7 +291,7 @@ func (a *app) printMatrix(st census.MeshStatus) {
 		width = max(width, len(s.Session.Name))
 	}
 	width++
-	cell := func(text string) { fmt.Fprintf(a.out, "%*s", width+len(text)-utf8.RuneCountInString(text), text) }
+	cell := func(text string) { fmt.Fprintf(a.out, "%*s", width, text) }
 	at := map[[2]string]census.Direction{}
 	for _, e := range st.Edges {
 		at[[2]string{e.From, e.To}], at[[2]string{e.To, e.From}] = e.Out, e.In
