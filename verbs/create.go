@@ -56,10 +56,10 @@ type Made struct {
 	KeyID   string // "" without a readable card
 	Shown   bool   // there is a card to show
 
-	Slot    string // id of the federation slot that it got now; "" for none
-	Local   string // of the local one
-	Nick    string // that it has claimed now
-	Refused []error
+	Slot    string   // id of the federation slot that it got now; "" for none
+	Local   string   // of the local one
+	Nick    string   // that it has claimed now
+	Refused []error  // why it could not have other nicks
 	Remarks []string // for people: what was not done, and what to do
 }
 
@@ -329,7 +329,7 @@ func (n *creation) federation(sum reconcile.Summary) error {
 			n.init(), m.Session.Dir, trim(url), why, m.Name, url)
 	}
 	if err := failed(sum, reconcile.ClaimHandle); err != nil {
-		return fmt.Errorf("%d failed attempts to claim a handle on %s for session %s: %w", len(m.Refused), url, m.Name, m.Refused[len(m.Refused)-1])
+		return fmt.Errorf("%d failed attempts to claim a handle on %s for session %s", len(m.Refused), url, m.Name)
 	}
 	if b, taken := report(sum, m.Session.Name, "handle-taken"); taken {
 		return fmt.Errorf("%d failed attempts to claim a handle on %s for session %s: %s", 1+moreNicks, url, m.Name, b.Reason.Text)

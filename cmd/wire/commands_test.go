@@ -209,14 +209,17 @@ func cmdProcs(ts *testscript.TestScript, neg bool, args []string) {
 
 // cmdStandIn starts somebody who is not wire (see standIn) under a name; its pid is then in $NAME.
 func cmdStandIn(ts *testscript.TestScript, neg bool, args []string) {
-	want(ts, neg, args, 2, "standin NAME stranger|squatter|reference|addpeers [SESSION]")
+	want(ts, neg, args, 2, "standin NAME stranger|wrapper|squatter|reference|addpeers [SESSION]")
 	s, name, kind := on(ts), args[0], args[1]
 	argv, env := []string{kind}, []string{"SQUAT=" + s.relay}
 	if len(args) > 2 {
 		env = append(env, "WIRE_HOME="+s.session(args[2]).Dir)
 	}
-	if kind == "reference" {
+	switch kind {
+	case "reference":
 		argv = []string{"wire", "daemon", "--interval", "5"}
+	case "wrapper":
+		argv = []string{"timeout", "9d", "wire", "daemon"}
 	}
 	cmd, err := s.standInCmd(kind, argv, env...)
 	ts.Check(err)
@@ -272,25 +275,33 @@ func cmdPidRecord(ts *testscript.TestScript, neg bool, args []string) {
 	}))
 }
 
-// cmdRelay starts a relay at $RELAY that no apply knows of.
+// cmdRelay starts a relay at $RELAY that no apply knows of, or one for other machines too, at $GATE.
 func cmdRelay(ts *testscript.TestScript, neg bool, args []string) {
-	want(ts, neg, args, 0, "relay")
+	want(ts, neg, args, 0, "relay [federation]")
+	if len(args) > 0 {
+		ts.Check(on(ts).startFederation())
+		return
+	}
 	ts.Check(on(ts).startRelay())
 }
 
-func (p place) startRelay() error {
-	log, err := os.Create(filepath.Join(p.dir, "relay.log"))
+func (p place) startRelay() error { return p.serve(p.relay, "--local-only") }
+
+func (p place) startFederation() error { return p.serve(p.gate) }
+
+func (p place) serve(addr string, flags ...string) error {
+	log, err := os.OpenFile(filepath.Join(p.dir, "relay.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
 	}
 	defer log.Close()
-	cmd := exec.Command(filepath.Join(suite.bin, "wire"), "relay-server", "--bind", p.relay, "--local-only")
+	cmd := exec.Command(filepath.Join(suite.bin, "wire"), append([]string{"relay-server", "--bind", addr}, flags...)...)
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = p.dir, p.env(), log, log
 	if err := cmd.Start(); err != nil {
 		return err
 	}
 	go func() { _ = cmd.Wait() }()
-	return until(func() error { return dial(p.relay) })
+	return until(func() error { return dial(addr) })
 }
 
 // cmdGate opens $GATE, behind which is the relay.
@@ -392,6 +403,8 @@ var volatile = []struct {
 	to string
 }{
 	{regexp.MustCompile(`(did:wire:[\w-]+)-[0-9a-f]{8}\b`), "$1-FINGERPRINT"},
+	{regexp.MustCompile(`\bfresh \(\d+s\)`), "fresh (Ns)"},
+	{regexp.MustCompile(`(\(ed25519:[\w-]+):[0-9a-f]{8}\)`), "$1:FINGERPRINT)"},
 	{regexp.MustCompile(`\b[0-9a-f]{64}\b`), "HEX64"},
 	{regexp.MustCompile(`\b[0-9a-f]{32}\b`), "HEX32"},
 	{regexp.MustCompile(`\b20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`), "TIME"},

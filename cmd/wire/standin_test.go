@@ -27,6 +27,7 @@ func standIn(kind string) int {
 	var err error
 	switch kind {
 	case "stranger": // has the pid that a record names
+	case "wrapper": // the same, and what it runs may be a daemon
 	case "squatter": // has the relay's port and is no relay
 		err = squat(os.Getenv("SQUAT"))
 	case "reference": // a daemon as 0.6.10 runs it
