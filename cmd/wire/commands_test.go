@@ -46,7 +46,6 @@ func (s *stage) end(t testscript.T) {
 // commands are what scripts can do beside the commands of testscript. Only alive can be negated.
 var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"status":     cmdStatus,
-	"eventually": cmdEventually,
 	"as":         cmdAs,
 	"terminal":   cmdTerminal,
 	"waitgrep":   cmdWaitGrep,
@@ -101,17 +100,6 @@ func statusOf(ts *testscript.TestScript, args []string) string {
 	}
 	ts.Check(err)
 	return ""
-}
-
-// cmdEventually runs a program again and again until it has this exit status.
-func cmdEventually(ts *testscript.TestScript, neg bool, args []string) {
-	want(ts, neg, args, 2, "eventually N program args...")
-	ts.Check(until(func() error {
-		if got := statusOf(ts, args[1:]); got != args[0] {
-			return fmt.Errorf("exit status %s, want %s", got, args[0])
-		}
-		return nil
-	}))
 }
 
 // cmdAs runs a program with WIRE_HOME naming one session; it must succeed.
