@@ -167,20 +167,13 @@ func (w *world) changes() int {
 
 // stillness: for two resyncs the watcher changes nothing, on disk or otherwise.
 func (w *world) stillness(ctx context.Context) error {
-	changes := w.changes()
-	var tree map[string]string
-	// Cursors and progress of the last messages settle first.
-	if err := waitFor(func() bool {
-		now, err := w.tree()
-		same := err == nil && len(differing(tree, now)) == 0
-		tree = now
-		if !same {
-			time.Sleep(500 * time.Millisecond)
-		}
-		return same
-	}); err != nil {
-		return fmt.Errorf("the homes never come to rest: %w", err)
+	// Cursors and progress of the last messages settle first, and a daemon looks at its pid record once in
+	// its interval, which is 7 s at most.
+	tree, err := w.restful(ctx, 8*time.Second, time.Minute)
+	if err != nil {
+		return err
 	}
+	changes := w.changes()
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
@@ -194,6 +187,31 @@ func (w *world) stillness(ctx context.Context) error {
 		return fmt.Errorf("at rest the watcher made %d changes; files that changed: %v", n-changes, files)
 	}
 	return nil
+}
+
+// restful waits until no file has changed for as long as calm, and returns the tree as it is then.
+func (w *world) restful(ctx context.Context, calm, limit time.Duration) (map[string]string, error) {
+	var tree map[string]string
+	var files []string
+	since := time.Now()
+	for end := since.Add(limit); time.Now().Before(end); {
+		now, err := w.tree()
+		if err != nil {
+			return nil, err
+		}
+		if files = differing(tree, now); len(files) > 0 {
+			tree, since = now, time.Now()
+		}
+		if time.Since(since) > calm {
+			return tree, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(500 * time.Millisecond):
+		}
+	}
+	return nil, fmt.Errorf("the homes never come to rest: %v", files)
 }
 
 // tree is the content of every file of the sessions, hashed, without logs.
