@@ -19,6 +19,8 @@ var identityScript = script{
 		"pin-own-card":           {row: "pairs-with-others", ours: refused("error: refusing to add self (`alice` is this very session)")},
 		"claim-relay-ignored-when-bound": {row: "says-which-relay",
 			ours: says("wire claim: this session is bound to http://127.0.0.1:8770, so the nick is claimed there, not on http://127.0.0.1:9")},
+		"whois-unknown": {row: "relay-words",
+			ours: says("error: well_known_agent_card_a2a failed: 404 Not Found: {\"error\":\"nick not claimed on this relay\"}")},
 		"peers-json-odd-entries": {before: editJSON("a/config/wire/trust.json", func(doc map[string]any) {
 			agents := doc["agents"].(map[string]any)
 			carol := agents["carol"].(map[string]any)

@@ -38,7 +38,14 @@ var operationsScript = script{
 		"upgrade-check-json":               {before: daemonIn("a")},
 		"upgrade-json":                     {before: daemonIn("a")},
 		"upgrade-check-duplicate-binaries": {before: all(directory("bin2"), copiedBinary)},
-		"daemon-process-started-by-up":     {home: "$ROOT/u6", check: daemonOfUp},
+		"up-other-relay": {row: "says-which-relay", ours: documentOf(func(doc map[string]any) {
+			claim := doc["steps"].([]any)[2].(map[string]any)
+			claim["detail"] = "uma@127.0.0.1:8770 claimed"
+		})},
+		"up-with-daemon-json": {row: "daemon-logs", ours: together(unchanged("pending-pair"), func(_ *world, r *record) {
+			r.Changed = append(r.Changed, "A 0600 u6/state/wire/daemon.log")
+		})},
+		"daemon-process-started-by-up": {home: "$ROOT/u6", check: daemonOfUp},
 	},
 }
 

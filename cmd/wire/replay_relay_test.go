@@ -28,9 +28,20 @@ var relayScript = script{
 		"bind-bad-url":                              {row: "call-error-words", ours: says("error: phyllis: silent line — couldn't reach nonsense/healthz: not an http or https URL", "test reachability from this machine:", "  curl -v nonsense/healthz")},
 		"new-local-only":                            {before: up(localRelay)},
 		"add-peer-slot-no-peers-object":             {row: "peers-optional", ours: addedSlot},
+		"add-peer-slot-handle-with-at":              {row: "handles-only", ours: refused("error: handle must be ASCII alphanumeric / '-' / '_' (got \"bob@x\")")},
+		"bind-with-pinned-migrate":                  {row: "handles-only", ours: says("wire bind-relay: migrating with 1 pinned peer(s) — they will black-hole until they re-pin: bob")},
+		"bind-with-pinned-migrate-text":             {row: "handles-only", ours: says("wire bind-relay: migrating with 1 pinned peer(s) — they will black-hole until they re-pin: bob")},
+		"bind-drops-endpoints-file":                 {row: "keeps-endpoints", ours: keptEndpoint},
+		"rotate-peer-unreachable":                   {row: "handles-only", ours: says("warn: announce to bob failed: POST http://x/v1/events/sid2")},
+		"forget":                                    {row: "handles-only", ours: neverThere},
+		"add-b":                                     {before: tokenOf("b", "043be81dee9f82f88058e0cc1aef2512be5e6d841f2a0691b28a1e12f5bcb067")},
+		"pull-b-sees-close":                         {row: "cursor-never-blocked", ours: steppedOver("", true, true, "M b/config/wire/relay.json")},
 		"pin-a":                                     {before: copied("a/config/wire/agent-card.json", "alice.json")},
-		"wire-close-event":                          {home: "$ROOT/b", check: eventsIn("b/state/wire/inbox/alice.jsonl")},
-		"rotate-relay-dead":                         {before: down(federationRelay)},
+		"pull-b-after-pin": {row: "cursor-never-blocked", ours: together(unchanged("relay.json"), documentOf(func(doc map[string]any) {
+			doc["total_seen"] = 0 // judged again, not fetched again
+		}))},
+		"wire-close-event":  {home: "$ROOT/b", check: eventsIn("b/state/wire/inbox/alice.jsonl")},
+		"rotate-relay-dead": {before: down(federationRelay)},
 	},
 }
 
@@ -49,6 +60,22 @@ func addedSlot(_ *world, r *record) {
 	r.Exit, r.Lines, r.Stderr = &done, nil, []string{}
 	r.JSON = json.RawMessage(`{"added":true,"handle":"bob","relay_url":"http://x","slot_id":"sid"}`)
 	r.Changed = []string{"M 0600 h/sessions/atlas/config/wire/relay.json"}
+}
+
+// keptEndpoint: the local slot stays beside the new federation one, and so does the peer of the record before.
+func keptEndpoint(_ *world, r *record) {
+	const fed = `"relay_url":"http://127.0.0.1:8770","slot_id":"19ac4c8de7d0d6468ef0faf6ac10a06e",` +
+		`"slot_token":"5901b405f509c4a6f1689cfc0e224e5e694598d4984f296ce58c19bed22d26f9"`
+	local := fmt.Sprintf(`"relay_url":"http://127.0.0.1:8771","slot_id":"%032x","slot_token":"%064x"`, 1, 2)
+	r.Content = json.RawMessage(`{"peers":{"bob":{"relay_url":"http://x","slot_id":"sid","slot_token":"tok"}},"self":{"endpoints":[{` +
+		fed + `,"scope":"federation"},{` + local + `,"scope":"local"}],` + fed + `}}`)
+	r.FileKeyOrder = map[string][]string{"": {"peers", "self"}, "self": {"endpoints", "relay_url", "slot_id", "slot_token"}}
+	r.FileFormat.Lines = 28
+}
+
+// neverThere: the peer that the record forgets was refused when it was added.
+func neverThere(_ *world, r *record) {
+	r.JSON, r.KeyOrder, r.Changed = json.RawMessage(`{"reason":"peer \"bob@x\" not pinned","removed":false}`), nil, []string{}
 }
 
 // anyPort: a name or an IPv6 address has no port of our own, so the system chooses one.

@@ -213,3 +213,59 @@ func provoked(dir, peer string) func(*world, *record) (result, error) {
 		return got, os.Remove(inbox)
 	}
 }
+
+// documentOf changes the record's JSON line.
+func documentOf(change func(doc map[string]any)) func(*world, *record) {
+	return func(_ *world, r *record) {
+		var doc map[string]any
+		if err := json.Unmarshal(r.JSON, &doc); err != nil {
+			panic(err) // a record of testdata
+		}
+		change(doc)
+		r.JSON, _ = json.Marshal(doc)
+	}
+}
+
+// steppedOver: a pull records what it cannot accept, with a note, and goes on behind it. The cursor is that of
+// the federation slot.
+func steppedOver(note string, transient, federated bool, changed ...string) func(*world, *record) {
+	return together(documentOf(func(doc map[string]any) {
+		doc["cursor_blocked"] = false
+		for _, r := range doc["rejected"].([]any) {
+			rejected := r.(map[string]any)
+			rejected["blocks_cursor"], rejected["transient"] = false, transient
+			rejected["reason"] = rejected["reason"].(string) + note
+			if federated {
+				doc["cursor_advanced_to"] = rejected["event_id"]
+			}
+		}
+	}), func(_ *world, r *record) { r.Changed = append(r.Changed, changed...) })
+}
+
+// nothingNew: a pull of a slot that was read before.
+func nothingNew(cursor string) func(*world, *record) {
+	return together(documentOf(func(doc map[string]any) {
+		doc["cursor_advanced_to"], doc["cursor_blocked"] = cursor, false
+		doc["rejected"], doc["written"], doc["total_seen"] = []any{}, []any{}, 0
+	}), func(_ *world, r *record) { r.Changed = []string{} })
+}
+
+// tokenOf makes a token that only a record's argv has stand for that of a home's slot.
+func tokenOf(home, theirs string) func(*world) error {
+	return func(w *world) error {
+		data, err := os.ReadFile(w.path(home, "config/wire/relay.json"))
+		if err != nil {
+			return err
+		}
+		var doc struct {
+			Self struct {
+				Token string `json:"slot_token"`
+			} `json:"self"`
+		}
+		if err := json.Unmarshal(data, &doc); err != nil {
+			return err
+		}
+		w.bind(theirs, doc.Self.Token)
+		return nil
+	}
+}

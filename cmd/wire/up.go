@@ -68,14 +68,16 @@ type upCmd struct {
 // upSteps are what `wire up` has done so far.
 type upSteps struct {
 	a     *app
-	quiet bool // the JSON line stands alone on stdout
+	quiet bool // the JSON line says it all
 	list  []any
 }
 
 func (u *upSteps) step(stage, format string, args ...any) {
 	detail := fmt.Sprintf(format, args...)
 	u.list = append(u.list, canon.Doc{"detail": detail, "stage": stage})
-	fmt.Fprintf(u.a.err, "wire up: %s — %s\n", stage, detail)
+	if !u.quiet {
+		fmt.Fprintf(u.a.err, "wire up: %s — %s\n", stage, detail)
+	}
 }
 
 func (c *upCmd) Run(a *app) error {
