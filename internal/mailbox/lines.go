@@ -40,6 +40,18 @@ func readLine(r *bufio.Reader, limit int) (l textLine, whole bool, err error) {
 	}
 }
 
+// lineEndsAt says whether a line ends at offset, be it without its line end.
+func lineEndsAt(f io.ReaderAt, offset, size int64) (bool, error) {
+	if offset == size {
+		return true, nil
+	}
+	var around [2]byte // the bytes before and behind
+	if _, err := f.ReadAt(around[:], offset-1); err != nil {
+		return false, err
+	}
+	return bytes.IndexByte(around[:], '\n') >= 0, nil
+}
+
 // lineBefore is the line that ends at offset, with or without its line end.
 func lineBefore(f io.ReaderAt, offset int64) ([]byte, error) {
 	const block = 4 << 10

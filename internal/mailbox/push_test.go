@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -93,6 +94,24 @@ func TestPushAnotherFile(t *testing.T) {
 	}
 	w.pull(w.box("web"))
 	w.wantInbox("web", "api", "one", "purged", "other content of the same length")
+}
+
+// TestPushAnotherFileBehindAnOddLine: an offset within a line is no progress, even if the line that stood there
+// had no event_id.
+func TestPushAnotherFileBehindAnOddLine(t *testing.T) {
+	w := newWorld(t, "api", "web")
+	w.pin("api", "web")
+	w.pin("web", "api")
+	api := w.box("api")
+	path := must(w.session("api").Outbox("web"))
+	check(os.MkdirAll(filepath.Dir(path), 0o700))
+	check(os.WriteFile(path, []byte("{\"x\":1}\n"), 0o600))
+	w.push(api)
+	check(os.Remove(path))
+	w.send("api", "web", "longer than the line before")
+	if res := w.push(api); len(res.Pushed) != 1 {
+		t.Errorf("%+v", res)
+	}
 }
 
 // TestPushOddLines: what is no event is passed over and does not block, what no relay takes is told once and

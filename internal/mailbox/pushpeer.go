@@ -179,6 +179,9 @@ func (j *peerPush) idBefore(offset int64) (string, error) {
 	if info.Size() < offset {
 		return noLine, nil
 	}
+	if whole, err := lineEndsAt(j.file, offset, info.Size()); err != nil || !whole {
+		return noLine, err
+	}
 	text, err := lineBefore(j.file, offset)
 	if err != nil {
 		return "", err
