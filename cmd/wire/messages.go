@@ -57,7 +57,7 @@ type sendCmd struct {
 	Peer       string  `arg:"" help:"The peer's handle."`
 	KindOrBody string  `arg:"" name:"kind-or-body" help:"The body, or its kind where a body follows (default kind: claim)."`
 	Body       *string `arg:"" optional:"" help:"Text, @FILE, or - for standard input."`
-	Deadline   string  `placeholder:"WHEN" help:"When it stops to matter: RFC 3339, or 30m, 2h, 1d from now."`
+	Deadline   *string `placeholder:"WHEN" help:"When it stops to matter: RFC 3339, or 30m, 2h, 1d from now."`
 }
 
 func (c *sendCmd) Run(a *app) error {
@@ -75,8 +75,8 @@ func (c *sendCmd) Run(a *app) error {
 		return err
 	}
 	deadline := ""
-	if c.Deadline != "" {
-		if deadline, err = identity.ParseDeadline(c.Deadline, now); err != nil {
+	if c.Deadline != nil {
+		if deadline, err = identity.ParseDeadline(*c.Deadline, now); err != nil {
 			return err
 		}
 	}

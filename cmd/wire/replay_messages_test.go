@@ -3,8 +3,10 @@
 package main_test
 
 import (
+	"bytes"
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -20,6 +22,9 @@ var messagesScript = script{
 			after: func(w *world) error { return w.dropped(w.session("atlas"), w.session("boreas")) },
 		},
 		"send-json-outbox-line": {home: "$ROOT/h/sessions/atlas", check: outboxLine},
+		"send-kind-42":          {row: "send-warns-of-kind", ours: says("warning: kind 42 is none that receivers know")},
+		"send-kind-0":           {row: "send-warns-of-kind", ours: says("warning: kind 0 is none that receivers know")},
+		"send-kind-4294967295":  {row: "send-warns-of-kind", ours: says("warning: kind 4294967295 is none that receivers know")},
 		"send-peer-did":         {row: "send-handles-only", ours: refused("error: handle must be ASCII alphanumeric")},
 		"send-peer-with-slash":  {row: "send-handles-only", ours: refused("error: handle must be ASCII alphanumeric")},
 		"send-peer-dotdot":      {row: "send-handles-only", ours: refused("error: handle must be ASCII alphanumeric")},
@@ -35,17 +40,29 @@ var messagesScript = script{
 		"tail-with-garbage-and-tampered": {before: tampered},
 
 		"monitor-replay-json":                {run: interrupted},
-		"monitor-replay-handshake-json":      {run: interrupted},
-		"monitor-replay-all-handshake-types": {run: typesOnly},
+		"monitor-replay-handshake-json":      {run: interrupted, row: "replay-verifies", ours: forgedLast},
+		"monitor-replay-all-handshake-types": {run: typesOnly, row: "replay-verifies", ours: forgedLast},
 		"monitor-replay-text":                {run: interrupted},
 		"monitor-replay-peer-unknown":        {run: provoked("h/sessions/boreas", "ghost")},
 		"monitor-uninitialized":              {run: provoked("none", "zed")},
 		"live-send":                          {before: monitorStarts},
-		"monitor-live":                       {home: "$ROOT/h/sessions/boreas", run: monitorEnds},
+		"monitor-live": {
+			home: "$ROOT/h/sessions/boreas", run: monitorEnds,
+			row: "readers-stop-cleanly", ours: func(r *record) { r.Exit = new(int) },
+		},
 
-		"verify-json":  {before: verifyFiles},
-		"verify-stdin": {run: indentedOnStdin},
+		"verify-json":        {before: verifyFiles},
+		"verify-stdin":       {run: indentedOnStdin},
+		"verify-not-json":    {row: "json-error-words", ours: says("error: $ROOT/b.txt: not valid JSON")},
+		"verify-empty-stdin": {row: "json-error-words", ours: says("error: stdin: not valid JSON")},
 	},
+}
+
+// forgedLast: the last line is an event whose body somebody changed.
+func forgedLast(r *record) {
+	last := len(r.JSONLines) - 1
+	r.JSONLines = slices.Clone(r.JSONLines)
+	r.JSONLines[last] = bytes.Replace(r.JSONLines[last], []byte(`"verified": true`), []byte(`"verified": false`), 1)
 }
 
 // outboxLine holds the line that send queued to the record.
