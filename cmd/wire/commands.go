@@ -53,6 +53,7 @@ func commands() []command {
 		{"tail", "Print the messages of the inbox.", "messages", func() any { return new(tailCmd) }},
 		{"monitor", "Print messages as they arrive.", "messages", func() any { return new(monitorCmd) }},
 		{"verify", "Check the signature of one event.", "messages", func() any { return new(verifyCmd) }},
+		{"reactor", "Run a command for each message that arrives.", "messages", func() any { return new(reactorCmd) }},
 		{"mesh", "Reach all peers, or one by its role.", "messages", func() any { return new(meshCmd) }},
 		{"daemon", "Serve a session: push and pull as things happen.", "processes", func() any { return new(daemonCmd) }},
 		{"relay-server", "Serve mailboxes over HTTP.", "processes", func() any { return new(relayCmd) }},

@@ -48,7 +48,7 @@ var messagesScript = script{
 		"live-send":                          {before: monitorStarts},
 		"monitor-live": {
 			home: "$ROOT/h/sessions/boreas", run: monitorEnds,
-			row: "readers-stop-cleanly", ours: func(r *record) { r.Exit = new(int) },
+			row: "readers-stop-cleanly", ours: func(_ *world, r *record) { r.Exit = new(int) },
 		},
 
 		"verify-json":        {before: verifyFiles},
@@ -59,7 +59,7 @@ var messagesScript = script{
 }
 
 // forgedLast: the last line is an event whose body somebody changed.
-func forgedLast(r *record) {
+func forgedLast(_ *world, r *record) {
 	last := len(r.JSONLines) - 1
 	r.JSONLines = slices.Clone(r.JSONLines)
 	r.JSONLines[last] = bytes.Replace(r.JSONLines[last], []byte(`"verified": true`), []byte(`"verified": false`), 1)

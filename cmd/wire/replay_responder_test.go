@@ -15,18 +15,21 @@ const reactorCursor = "b/state/wire/reactor.cursor"
 var responderScript = script{
 	start: up(federationRelay),
 	steps: map[string]step{
-		"responder-set-dead":    {before: down(federationRelay)},
-		"responder-get-dead":    {row: "call-error-words", ours: says("error: GET http://127.0.0.1:8770/v1/slot/bee7911054ac7ca4fcc7f6d2c01ef21d/state: dial tcp ")},
-		"add-slot":              {before: tokenOf("a", "7e424879855b556e1ee0e01a7cb0604777086ae3495ab4b715fe55c0a8937de7")},
-		"add-slot-b":            {before: tokenOf("b", "ab6535d99dba3a323b07d11a492ab424240399a10d82c81302ffc6962829ff2e")},
-		"pin":                   {before: all(up(federationRelay), copied("a/config/wire/agent-card.json", "alice.json"))},
-		"reactor-kind-name":     {before: removed(reactorCursor)},
-		"reactor-kind-number":   {before: removed(reactorCursor)},
-		"reactor-peer-unknown":  {before: removed(reactorCursor)},
-		"reactor-run":           {before: removed(reactorCursor)},
-		"reactor-handler-saw":   {home: "$ROOT/b", check: handlerSaw},
-		"reactor-handler-fails": {before: removed(reactorCursor)},
-		"reactor-rate-limit":    {before: removed(reactorCursor)},
+		"responder-set-dead":   {before: down(federationRelay)},
+		"responder-get-dead":   {row: "call-error-words", ours: says("error: GET http://127.0.0.1:8770/v1/slot/bee7911054ac7ca4fcc7f6d2c01ef21d/state: dial tcp ")},
+		"add-slot":             {before: tokenOf("a", "7e424879855b556e1ee0e01a7cb0604777086ae3495ab4b715fe55c0a8937de7")},
+		"add-slot-b":           {before: tokenOf("b", "ab6535d99dba3a323b07d11a492ab424240399a10d82c81302ffc6962829ff2e")},
+		"pin":                  {before: all(up(federationRelay), copied("a/config/wire/agent-card.json", "alice.json"))},
+		"reactor-kind-name":    {before: removed(reactorCursor)},
+		"reactor-kind-number":  {before: removed(reactorCursor)},
+		"reactor-peer-unknown": {before: removed(reactorCursor)},
+		"reactor-run":          {before: removed(reactorCursor)},
+		"reactor-handler-saw":  {home: "$ROOT/b", check: handlerSaw},
+		"reactor-handler-fails": {
+			before: removed(reactorCursor), row: "reactor-says-failures",
+			ours: says("wire reactor: the command for ", "failed: exit status 3", "failed: exit status 3", "failed: exit status 3"),
+		},
+		"reactor-rate-limit": {before: removed(reactorCursor)},
 	},
 }
 

@@ -80,6 +80,10 @@ var house = map[string]room{
 		},
 		"the daemon is the mailbox kept going; every package linked into it costs each session memory, the relay's server too",
 	},
+	"internal/reactor": {
+		[]string{"internal/canon", "internal/home", "internal/identity", "internal/mailbox", "internal/process"},
+		"what a message sets off is a command of the operator's; the reactor reads and starts, no more",
+	},
 	"internal/mcp": {
 		[]string{"internal/"}, "the MCP server is the top of the machinery and reaches all of it, but no wish",
 	},

@@ -3,6 +3,7 @@ package home
 import (
 	"context"
 	"os"
+	"strings"
 
 	"wirefleet.dev/wire/internal/canon"
 )
@@ -74,4 +75,18 @@ func (s Session) UpdateRouteCursor(ctx context.Context, change func(last map[str
 		doc[role] = handle
 	}
 	return WriteFile(s.MeshRouteCursor(), canon.Pretty(doc), 0o600)
+}
+
+// ReadEmitted is ST/reactor-emitted.log: event ids, oldest first; none if it cannot be read.
+func (s Session) ReadEmitted() []string {
+	data, _, err := readRegular(s.ReactorEmitted())
+	if err != nil {
+		return nil
+	}
+	return strings.Fields(string(data))
+}
+
+// WriteEmitted replaces it.
+func (s Session) WriteEmitted(ids []string) error {
+	return WriteFile(s.ReactorEmitted(), []byte(strings.Join(ids, "\n")+"\n"), 0o600)
 }

@@ -52,14 +52,16 @@ func (r *Reader) Seek(to home.Offsets) {
 func (r *Reader) Offsets() home.Offsets { return r.at }
 
 // Ends is behind the last whole line of each inbox file, where a reader starts that wants only news.
-func (b *Box) Ends() (home.Offsets, error) {
-	peers, err := b.home.InboxPeers()
+func (b *Box) Ends() (home.Offsets, error) { return ends(b.home.InboxPeers, b.home.Inbox) }
+
+func ends(peers func() ([]string, error), file func(string) (string, error)) (home.Offsets, error) {
+	stems, err := peers()
 	if err != nil {
 		return nil, err
 	}
-	ends := make(home.Offsets, len(peers))
-	for _, peer := range peers {
-		path, err := b.home.Inbox(peer)
+	at := make(home.Offsets, len(stems))
+	for _, stem := range stems {
+		path, err := file(stem)
 		if err != nil {
 			return nil, err
 		}
@@ -70,18 +72,19 @@ func (b *Box) Ends() (home.Offsets, error) {
 		if f == nil {
 			continue
 		}
-		ends[peer], err = lastEnd(f, info.Size())
+		at[stem], err = lastEnd(f, info.Size())
 		f.Close()
 		if err != nil {
 			return nil, err
 		}
 	}
-	return ends, nil
+	return at, nil
 }
 
 // Sweep passes each event that has arrived since to each, file by file in the order of their names, verified
 // against trust as it is now. Only whole lines count; what is no event is passed over. A line is done when
-// each has returned nil for it: its error ends the sweep, and the next one begins with that line again.
+// each has returned nil for it: its error ends the sweep, and the next one begins with that line again. A file
+// that cannot be read keeps no other from being read.
 //
 // A file that has become shorter holds nothing new. One that is gone is read from its start if it comes back.
 func (r *Reader) Sweep(each func(Arrival) error) error {
@@ -92,11 +95,19 @@ func (r *Reader) Sweep(each func(Arrival) error) error {
 	r.keys.refresh()
 	defer r.keys.release()
 	there := make(map[string]bool, len(peers))
+	var refused error
+	take := func(a Arrival) error {
+		refused = each(a)
+		return refused
+	}
+	var errs []error
 	for _, peer := range peers {
 		there[peer] = true
-		if err := r.sweepFile(peer, each); err != nil {
-			return err
+		err := r.sweepFile(peer, take)
+		if refused != nil {
+			return refused
 		}
+		errs = append(errs, err)
 	}
 	for peer := range r.seen {
 		if !there[peer] {
@@ -104,7 +115,7 @@ func (r *Reader) Sweep(each func(Arrival) error) error {
 			delete(r.at, peer)
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func (r *Reader) sweepFile(peer string, each func(Arrival) error) error {
