@@ -44,10 +44,18 @@ var meshScript = script{
 			row: "mesh-by-files", ours: noHandshake,
 			after: all(handshakes("atlas-boreas", "atlas-corvus", "boreas-corvus"), pulled("atlas", "boreas", "corvus")),
 		},
-		"broadcast-event-received": {home: "$ROOT/h/sessions/boreas", check: eventsIn(boreasHome + "state/wire/inbox/atlas.jsonl")},
-		"routed-event-received":    {home: "$ROOT/h/sessions/boreas", check: eventsIn(boreasHome + "state/wire/inbox/atlas.jsonl")},
-		"broadcast-relay-dead":     {before: down(localRelay)},
+		"broadcast-event-received":  {home: "$ROOT/h/sessions/boreas", check: eventsIn(boreasHome + "state/wire/inbox/atlas.jsonl")},
+		"routed-event-received":     {home: "$ROOT/h/sessions/boreas", check: eventsIn(boreasHome + "state/wire/inbox/atlas.jsonl")},
+		"role-set-empty":            {row: "role-clear-advice", ours: says("error: role must not be empty (use `wire mesh role clear` to unset)")},
+		"broadcast-relay-dead":      {before: down(localRelay), row: "nothing-delivered", ours: exits(1)},
+		"broadcast-relay-dead-text": {row: "nothing-delivered", ours: exits(1)},
+		"route-relay-dead":          {row: "nothing-delivered", ours: exits(1)},
 	},
+}
+
+// exits is our exit status where it differs.
+func exits(code int) func(*world, *record) {
+	return func(_ *world, r *record) { r.Exit = &code }
 }
 
 var meshStatusScript = script{

@@ -48,7 +48,7 @@ var messagesScript = script{
 		"live-send":                          {before: monitorStarts},
 		"monitor-live": {
 			home: "$ROOT/h/sessions/boreas", run: monitorEnds,
-			row: "readers-stop-cleanly", ours: func(_ *world, r *record) { r.Exit = new(int) },
+			row: "readers-stop-cleanly", ours: exits(0),
 		},
 
 		"verify-json":        {before: verifyFiles},
@@ -124,22 +124,28 @@ func typesOnly(w *world, r *record) (result, error) {
 	return got, nil
 }
 
-// monitorStarts starts the monitor of monitor-live, which watches what live-send and the next ones do.
+// monitorStarts starts the monitor of monitor-live, which watches what live-send and the next ones do. That it
+// replays an event first shows that it is there.
 func monitorStarts(w *world) error {
 	dir := w.session("boreas").Dir
 	p, err := w.start(&record{
-		Argv: []string{"wire", "monitor", "--json", "--interval-ms", "50"}, Env: map[string]*string{"WIRE_HOME": &dir},
+		Argv: []string{"wire", "monitor", "--json", "--interval-ms", "50", "--replay", "1"}, Env: map[string]*string{"WIRE_HOME": &dir},
 	})
+	if err != nil {
+		return err
+	}
 	w.kept["monitor"] = p
-	return err
+	return p.prints(1)
 }
 
 func monitorEnds(w *world, _ *record) (result, error) {
 	p := w.kept["monitor"].(*running)
-	if err := p.prints(1); err != nil {
+	if err := p.prints(2); err != nil {
 		return result{}, err
 	}
-	return p.end(syscall.SIGTERM)
+	got, err := p.end(syscall.SIGTERM)
+	_, got.out, _ = strings.Cut(got.out, "\n")
+	return got, err
 }
 
 // verifyFiles makes the files that the verify records read, all from one event of atlas.

@@ -20,6 +20,7 @@ var responderScript = script{
 		"add-slot":             {before: tokenOf("a", "7e424879855b556e1ee0e01a7cb0604777086ae3495ab4b715fe55c0a8937de7")},
 		"add-slot-b":           {before: tokenOf("b", "ab6535d99dba3a323b07d11a492ab424240399a10d82c81302ffc6962829ff2e")},
 		"pin":                  {before: all(up(federationRelay), copied("a/config/wire/agent-card.json", "alice.json"))},
+		"reactor-cursor":       {home: "$ROOT/b", edit: lengthOf("b/state/wire/inbox/alice.jsonl", "alice")},
 		"reactor-kind-name":    {before: removed(reactorCursor)},
 		"reactor-kind-number":  {before: removed(reactorCursor)},
 		"reactor-peer-unknown": {before: removed(reactorCursor)},
@@ -31,6 +32,15 @@ var responderScript = script{
 		},
 		"reactor-rate-limit": {before: removed(reactorCursor)},
 	},
+}
+
+// lengthOf puts the length of our inbox file into a cursor: the events' times have more or fewer digits.
+func lengthOf(path, stem string) func(*world, *record) {
+	return func(w *world, r *record) {
+		if info, err := os.Stat(w.path(path)); err == nil {
+			r.Content = json.RawMessage(fmt.Sprintf(`{%q:%d}`, stem, info.Size()))
+		}
+	}
 }
 
 // handlerSaw: each handler got its variables, and the event on stdin; they run in parallel, so the lines may

@@ -298,19 +298,20 @@ func (w *world) start(r *record) (*running, error) {
 }
 
 // prints waits until the command has printed so many lines on stdout.
-func (p *running) prints(lines int) error { return printed(p.out, lines) }
+func (p *running) prints(lines int) error { return until(func() error { return p.printed(lines) }) }
+
+// printed says whether it has.
+func (p *running) printed(lines int) error { return linesIn(p.out, lines) }
 
 // says waits until the command has printed so many lines on stderr.
-func (p *running) says(lines int) error { return printed(p.err, lines) }
+func (p *running) says(lines int) error { return until(func() error { return linesIn(p.err, lines) }) }
 
-func printed(path string, lines int) error {
-	return until(func() error {
-		data, err := os.ReadFile(path)
-		if n := bytes.Count(data, []byte("\n")); err == nil && n < lines {
-			err = fmt.Errorf("%d lines, want %d:\n%s", n, lines, data)
-		}
-		return err
-	})
+func linesIn(path string, least int) error {
+	data, err := os.ReadFile(path)
+	if n := bytes.Count(data, []byte("\n")); err == nil && n < least {
+		err = fmt.Errorf("%d lines, want %d:\n%s", n, least, data)
+	}
+	return err
 }
 
 // end sends a signal and waits for the end.
