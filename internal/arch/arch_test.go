@@ -234,25 +234,46 @@ func TestDoors(t *testing.T) {
 // eachFile calls do for every source file but tests.
 func eachFile(t *testing.T, do func(room, path string, file *ast.File, fset *token.FileSet)) {
 	t.Helper()
+	eachPath(t, func(path string) {
+		if strings.HasSuffix(path, "_test.go") {
+			return
+		}
+		fset := token.NewFileSet()
+		file, err := parser.ParseFile(fset, path, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		room, err := filepath.Rel(root, filepath.Dir(path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		do(filepath.ToSlash(room), path, file, fset)
+	})
+}
+
+// eachTestFile calls do for every file of tests.
+func eachTestFile(t *testing.T, do func(path string)) {
+	t.Helper()
+	eachPath(t, func(path string) {
+		if strings.HasSuffix(path, "_test.go") {
+			do(path)
+		}
+	})
+}
+
+// eachPath calls do for every Go file.
+func eachPath(t *testing.T, do func(path string)) {
+	t.Helper()
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
 		case d.IsDir() && path != root && (d.Name() == "testdata" || strings.HasPrefix(d.Name(), ".") || d.Name() == "bin"):
 			return fs.SkipDir
-		case d.IsDir(), !strings.HasSuffix(path, ".go"), strings.HasSuffix(path, "_test.go"):
+		case d.IsDir(), !strings.HasSuffix(path, ".go"):
 			return nil
 		}
-		fset := token.NewFileSet()
-		file, err := parser.ParseFile(fset, path, nil, 0)
-		if err != nil {
-			return err
-		}
-		room, err := filepath.Rel(root, filepath.Dir(path))
-		if err != nil {
-			return err
-		}
-		do(filepath.ToSlash(room), path, file, fset)
+		do(path)
 		return nil
 	})
 	if err != nil {
