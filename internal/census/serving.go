@@ -102,11 +102,16 @@ func otherThan(life string, m home.Machine, s home.Session, role process.Role) (
 
 // starting says whether a process of the table is one of ours that has not taken its life lock yet, or a
 // second one about to find that it is not needed. The file decides, not its path: ours may have been put in
-// the reference's place while that one's daemons run.
+// the reference's place while that one's daemons run. It is what this process would start, or what it runs
+// itself: an upgrade may have come between.
 func starting(i process.Info) bool {
 	l, err := self()
-	return err == nil && i.ExeIno != 0 && i.ExeDev == l.ExeDev && i.ExeIno == l.ExeIno
+	own := err == nil && i.ExeDev == l.ExeDev && i.ExeIno == l.ExeIno
+	return i.ExeIno != 0 && (own || process.Would(i.ExeDev, i.ExeIno))
 }
+
+// self is this process; what it runs does not change.
+var self = sync.OnceValues(process.Self)
 
 func ours(l process.Life, table []process.Info) *Daemon {
 	d := &Daemon{PID: l.PID, StartTicks: l.StartTicks, Interval: l.Interval, Build: l.Build, Exe: l.Exe}
@@ -116,14 +121,9 @@ func ours(l process.Life, table []process.Info) *Daemon {
 	} else if info, ok := process.Lookup(l.PID); ok {
 		d.Started, d.Stopped = info.StartedAt, info.State == 'T'
 	}
-	if self, err := self(); err == nil {
-		d.SameExe = self.ExeDev == l.ExeDev && self.ExeIno == l.ExeIno
-	}
+	d.SameExe = process.Would(l.ExeDev, l.ExeIno)
 	return d
 }
-
-// self is this process; what it runs does not change.
-var self = sync.OnceValues(process.Self)
 
 // whyNone says in words why nobody serves a session, from its pid record.
 func whyNone(s home.Session) string {

@@ -8,6 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
 )
 
 // deletedSuffix is what Linux appends to the path of a running executable that was replaced or removed
@@ -23,6 +26,24 @@ func CheckExecutable() (path string, err error) {
 	}
 	return checkExecutable(path, []string{os.TempDir(), os.Getenv("GOTMPDIR")}, os.Getenv("GOCACHE"))
 }
+
+// Would says whether the executable with that device and inode is the one that this process would start: the
+// file that stands at its path now, which after an upgrade in place is another one than it runs itself. Where
+// that is gone, it is its own.
+func Would(dev, ino uint64) bool {
+	var st unix.Stat_t
+	if path, err := startable(); err == nil && unix.Stat(path, &st) == nil {
+		return uint64(st.Dev) == dev && st.Ino == ino
+	}
+	own, err := own()
+	return err == nil && own.ExeDev == dev && own.ExeIno == ino
+}
+
+// startable and own are asked for once for each daemon of a listing.
+var (
+	startable = sync.OnceValues(CheckExecutable)
+	own       = sync.OnceValues(Self)
+)
 
 const installIt = "build or install it first: go install wirefleet.dev/wire/cmd/wire@latest, or make in the clone"
 
