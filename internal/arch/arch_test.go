@@ -84,6 +84,9 @@ var house = map[string]room{
 		[]string{"internal/canon", "internal/home", "internal/identity", "internal/mailbox", "internal/process"},
 		"what a message sets off is a command of the operator's; the reactor reads and starts, no more",
 	},
+	"internal/vitals": {
+		nil, "figures and a listener: whoever watches tells it what to show",
+	},
 	"internal/mcp": {
 		[]string{"internal/"}, "the MCP server is the top of the machinery and reaches all of it, but no wish",
 	},
@@ -183,12 +186,12 @@ var doors = []struct {
 	},
 	{
 		text:    regexp.MustCompile(`^/(v1/|healthz|\.well-known/)`),
-		only:    []string{"internal/relay", "internal/relay/client"},
-		because: "only the relay and its client know an HTTP path",
+		only:    []string{"internal/relay", "internal/relay/client", "internal/vitals"},
+		because: "only the relay and its client know an HTTP path, and a watcher's own server its three",
 	},
 	{
 		text: regexp.MustCompile(`^(private\.key|agent-card\.json|trust\.json|relay\.json|registry\.json|(daemon|notify)\.pid|` +
-			`(apply|watch|registry|relay|daemon|notify|pull|push)\.lock|managed\.json|outbox-sent\.json)$`),
+			`(apply|watch|registry|relay|daemon|notify|pull|push)\.lock|managed\.json|watch\.json|outbox-sent\.json)$`),
 		only:    []string{"internal/home"},
 		because: "only internal/home knows the name of a session's file",
 	},
