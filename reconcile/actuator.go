@@ -13,6 +13,9 @@ const (
 	Skipped Outcome = "skipped" // what it needs failed, or the run was interrupted
 )
 
+// Outcomes are all of them.
+var Outcomes = []Outcome{Done, Already, Failed, Skipped}
+
 // Actuator makes a change true. Do may be called again after a crash at any line: it looks first, does what
 // is missing, and returns nil only after it has observed the result itself.
 type Actuator interface {

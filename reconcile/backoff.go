@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"wirefleet.dev/wire/internal/census"
@@ -11,112 +12,211 @@ import (
 const (
 	firstWait   = 200 * time.Millisecond // before the second start in a row; the first is at once
 	longestWait = 30 * time.Second
-	steady      = 10 * time.Second // a daemon that lived this long starts afresh
+	steady      = 10 * time.Second // a daemon that was ready this long starts afresh
 	crashLoop   = 5                // deaths without that
+	silentGrace = 10 * time.Second // before silence counts: a machine that wakes up has silent daemons only
 )
 
-// backoff remembers the deaths of daemons, session by session. It is part of a watcher; a one-shot apply
-// starts what is dead, whatever happened before.
+// backoff remembers the lives and deaths of daemons, session by session. It is part of a watcher; a one-shot
+// apply starts what is dead, whatever happened before.
 type backoff struct {
-	by map[string]*deaths
+	by map[string]*life
 }
 
-type deaths struct {
-	running census.Daemon // as last seen alive
-	alive   bool
-	count   int       // deaths in a row without a steady life
-	next    time.Time // not before
+// life is what is known of the daemons of one session.
+type life struct {
+	alive bool
+	pid   int // 0: started, and not seen yet
+	ticks uint64
+	ready time.Time // of the one that lives, or lived last
+
+	known  bool      // there was one before: the next is a restart
+	deaths int       // in a row, without a steady life
+	starts int       // likewise
+	died   time.Time // the last of them
+	failed bool      // it was replaced and its successor did not become ready
+	silent time.Time // since when it is under suspicion
 }
 
-// see takes in who is alive, and counts those that have gone since the last look.
-func (b *backoff) see(o Observed, now time.Time) {
+func (b *backoff) of(name string) *life {
 	if b.by == nil {
-		b.by = map[string]*deaths{}
+		b.by = map[string]*life{}
 	}
-	for name, s := range o.Sessions {
-		d := b.by[name]
-		if d == nil {
-			d = &deaths{}
-			b.by[name] = d
-		}
-		cur := s.Daemon.Ours
-		if d.alive && (cur == nil || cur.PID != d.running.PID || cur.StartTicks != d.running.StartTicks) {
-			d.died(now)
-		}
-		d.alive = cur != nil
-		if cur != nil {
-			d.running = *cur
-			if now.Sub(cur.Started) >= steady {
-				d.count = 0
-			}
+	l := b.by[name]
+	if l == nil {
+		l = &life{}
+		b.by[name] = l
+	}
+	return l
+}
+
+// see takes in who is alive of the wanted sessions, and counts those that have gone since the last look.
+func (b *backoff) see(o Observed, wanted []string, now time.Time) {
+	listed := make(map[string]bool, len(wanted))
+	for _, name := range wanted {
+		listed[name] = true
+		b.of(name).see(o.Session(name).Daemon.Ours, now)
+	}
+	for name := range b.by {
+		if !listed[name] {
+			delete(b.by, name)
 		}
 	}
 }
 
-func (d *deaths) died(now time.Time) {
-	if now.Sub(d.running.Started) >= steady {
-		d.count = 0
+func (l *life) see(d *census.Daemon, now time.Time) {
+	if l.alive && (d == nil || l.pid != 0 && (d.PID != l.pid || d.StartTicks != l.ticks)) {
+		l.end(now)
 	}
-	d.count++
-	d.next = now
-	if d.count > 1 {
-		d.next = now.Add(min(longestWait, firstWait<<min(d.count-2, 10)))
-	}
-}
-
-// failed counts a start that did not become ready as a death.
-func (b *backoff) failed(name string, now time.Time) {
-	d := b.by[name]
 	if d == nil {
-		d = &deaths{}
-		b.by[name] = d
+		return
 	}
-	d.running, d.alive = census.Daemon{Started: now}, false
-	d.died(now)
-	d.next = maxTime(d.next, now.Add(firstWait))
+	if !l.alive {
+		l.ready = d.Started // by others, and it was found at work
+	}
+	l.alive, l.known, l.failed = true, true, false
+	l.pid, l.ticks = d.PID, d.StartTicks
+	l.rest(now)
 }
 
-func maxTime(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
-}
-
-// replaced forgets the daemon that a session had: its end was wished.
-func (b *backoff) replaced(name string) {
-	if d := b.by[name]; d != nil {
-		d.alive = false
+// rest forgets the deaths before a steady life.
+func (l *life) rest(now time.Time) {
+	if now.Sub(l.ready) >= steady {
+		l.deaths, l.starts = 0, 0
 	}
 }
 
-// hold takes the starts out of a plan whose time has not come, and says when the first of them may run.
-// What keeps crashing is reported, with what tail says of its log.
+func (l *life) end(now time.Time) {
+	l.rest(now)
+	l.alive, l.pid = false, 0
+	l.deaths++
+	l.died = now
+}
+
+// began is a start that became ready. It says whether there was a daemon before.
+func (b *backoff) began(name string, now time.Time) (again bool) {
+	l := b.of(name)
+	again = l.known
+	l.starts++
+	l.alive, l.known, l.pid, l.ready = true, true, 0, now
+	return again
+}
+
+// fell is a start that did not become ready: it counts as a death.
+func (b *backoff) fell(name string, now time.Time) {
+	l := b.of(name)
+	l.starts++
+	l.alive, l.pid = false, 0
+	l.deaths++
+	l.died = now
+}
+
+// replaced is a daemon that was stopped for another one to take its place: no death. ready says whether that
+// other one is there.
+func (b *backoff) replaced(name string, ready bool, now time.Time) {
+	l := b.of(name)
+	*l = life{known: true}
+	if ready {
+		l.alive, l.ready = true, now
+		return
+	}
+	b.fell(name, now)
+	l.failed = true
+}
+
+// stopped is a daemon that is not wanted any more.
+func (b *backoff) stopped(name string) { delete(b.by, name) }
+
+// next is when a dead one may be started.
+func (l *life) next() time.Time {
+	if l.starts == 0 {
+		return time.Time{}
+	}
+	return l.died.Add(min(longestWait, firstWait<<min(l.starts-1, 10)))
+}
+
+// crashing are the sessions whose daemons keep dying, with the number of deaths in a row.
+func (b *backoff) crashing() map[string]int {
+	var out map[string]int
+	for name, l := range b.by {
+		if l.deaths >= crashLoop {
+			if out == nil {
+				out = map[string]int{}
+			}
+			out[name] = l.deaths
+		}
+	}
+	return out
+}
+
+// hold takes out of a plan what shall wait, and says when the first of it may run; zero if nothing waits for
+// a time. What keeps crashing is reported, with what tail says of its log.
 func (b *backoff) hold(p Plan, now time.Time, tail func(name string) string) (Plan, time.Time) {
-	var next time.Time
-	kept := make([]Change, 0, len(p.Changes))
+	h := holder{now: now, kept: make([]Change, 0, len(p.Changes))}
+	stuck, silent := b.stuck(p), map[string]bool{}
 	for _, c := range p.Changes {
-		if c.Kind != StartDaemon {
-			kept = append(kept, c)
-			continue
-		}
-		d := b.by[c.Subjects[0]]
-		if d != nil && d.count >= crashLoop {
-			p.Blocked = append(p.Blocked, Report{
-				Subject: c.Subjects[0],
-				Reason:  Reason{"daemon-crash-looping", fmt.Sprintf("its daemon died %d times in a row; tried again every %s at most", d.count, longestWait)},
-				Advice:  tail(c.Subjects[0]),
-			})
-		}
-		if d == nil || !now.Before(d.next) {
-			kept = append(kept, c)
-			continue
-		}
-		p.Held = append(p.Held, c)
-		if next.IsZero() || d.next.Before(next) {
-			next = d.next
+		switch {
+		case c.Kind == StartDaemon:
+			l := b.of(c.Subjects[0])
+			if l.deaths >= crashLoop {
+				p.Blocked = append(p.Blocked, Report{Subject: c.Subjects[0], Reason: crashReason(l.deaths), Advice: logEnds(tail(c.Subjects[0]))})
+			}
+			h.until(c, l.next())
+		case c.Kind == RestartDaemon && c.Suspect:
+			l := b.of(c.Subjects[0])
+			silent[c.Subjects[0]] = true
+			if l.silent.IsZero() {
+				l.silent = now
+			}
+			h.until(c, l.silent.Add(silentGrace))
+		case c.Kind == RestartDaemon && c.Roll && stuck:
+			h.held = append(h.held, c) // the next one after readiness of the one before
+		default:
+			h.kept = append(h.kept, c)
 		}
 	}
-	p.Changes = kept
-	return p, next
+	for name, l := range b.by {
+		if !silent[name] {
+			l.silent = time.Time{}
+		}
+		if l.alive && l.deaths >= crashLoop {
+			h.wake(l.ready.Add(steady)) // to say that it is over
+		}
+	}
+	p.Changes, p.Held = h.kept, append(p.Held, h.held...)
+	return p, h.next
+}
+
+// stuck says whether a plan has to start a daemon whose predecessor was replaced in vain: with what is
+// installed now, the others would not come back either.
+func (b *backoff) stuck(p Plan) bool {
+	return slices.ContainsFunc(p.Changes, func(c Change) bool {
+		return c.Kind == StartDaemon && b.of(c.Subjects[0]).failed
+	})
+}
+
+type holder struct {
+	now        time.Time
+	kept, held []Change
+	next       time.Time
+}
+
+// until keeps a change that is due and holds any other.
+func (h *holder) until(c Change, due time.Time) {
+	if !h.now.Before(due) {
+		h.kept = append(h.kept, c)
+		return
+	}
+	h.held = append(h.held, c)
+	h.wake(due)
+}
+
+func (h *holder) wake(at time.Time) {
+	if at.After(h.now) && (h.next.IsZero() || at.Before(h.next)) {
+		h.next = at
+	}
+}
+
+func crashReason(deaths int) Reason {
+	return Reason{"daemon-crash-looping", fmt.Sprintf("its daemon died %d times in a row; tried again every %s at most", deaths, longestWait)}
 }

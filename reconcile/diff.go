@@ -66,6 +66,8 @@ type differ struct {
 	usable      map[home.Scope]bool // relays that answer, or will once the plan has started them
 	startsRelay ID                  // the change that starts the local relay; "" if none has to
 
+	keeping bool // a watcher keeps sessions of it
+
 	changes   []Change
 	blocked   []Report
 	notes     []Report
@@ -85,6 +87,11 @@ func (f *differ) block(subject, code, text, advice string) {
 	f.blocked = append(f.blocked, Report{Subject: subject, Reason: Reason{Code: code, Text: text}, Advice: advice})
 }
 
+func (f *differ) blockEdge(a, b, code, text, advice string) {
+	f.block(a+"-"+b, code, text, advice)
+	f.blocked[len(f.blocked)-1].Sessions = []string{a, b}
+}
+
 func (f *differ) note(subject, code, text, advice string) {
 	f.notes = append(f.notes, Report{Subject: subject, Reason: Reason{Code: code, Text: text}, Advice: advice})
 }
@@ -92,8 +99,8 @@ func (f *differ) note(subject, code, text, advice string) {
 func (f *differ) home(s spec.Session) {
 	have := f.o.Session(s.Name)
 	var v verdict
-	if w := f.o.Watcher; w.PID != 0 && have.Owner != "" && have.Owner == w.Owner && have.Owner != f.d.Owner {
-		f.block(s.Name, "watched", fmt.Sprintf("pid %d keeps it as %s says", w.PID, w.File), "change that file, or end that `wire apply --watch`")
+	if f.others(s.Name) {
+		f.watched(s.Name)
 		f.ready[s.Name] = verdict{blocked: true}
 		return
 	}
@@ -119,6 +126,16 @@ func (f *differ) home(s spec.Session) {
 		f.changes = slices.DeleteFunc(f.changes, func(c Change) bool { return c.Subjects[0] == s.Name })
 	}
 	f.ready[s.Name] = v
+}
+
+// others says whether a watcher keeps that session as another file says: it is not this one's to change.
+func (f *differ) others(name string) bool {
+	return f.o.Watcher.Other && f.o.Watcher.keeps(f.o.Session(name))
+}
+
+func (f *differ) watched(name string) {
+	w := f.o.Watcher
+	f.block(name, "watched", fmt.Sprintf("pid %d keeps it as %s says", w.PID, w.File), "change that file, or end that `wire apply --watch`")
 }
 
 // place is a relay on which a session wants a slot.
@@ -324,8 +341,9 @@ func (f *differ) daemon(s spec.Session) {
 	switch {
 	case f.opt.Complete && slices.ContainsFunc(dm.All(), func(d census.Daemon) bool { return !d.Stopped }):
 	case dm.Ours != nil:
-		if why, ok := f.replace(s, have); ok {
-			f.add(Change{Kind: RestartDaemon, Subjects: subject, Reason: why, Needs: needs})
+		if c, ok := f.replace(s, have); ok {
+			c.Kind, c.Subjects, c.Needs = RestartDaemon, subject, needs
+			f.add(c)
 			return
 		}
 		if len(dm.Others) > 0 {
@@ -353,25 +371,48 @@ func (f *differ) daemon(s spec.Session) {
 			f.note(s.Name, "daemon-reference", fmt.Sprintf("served by a daemon of the reference (pid %d)", first.PID), "")
 		}
 	default:
-		f.add(Change{Kind: StartDaemon, Subjects: subject, Needs: needs, Reason: Reason{"daemon-dead", cmp.Or(dm.Why, "not running")}})
+		why := Reason{"daemon-dead", cmp.Or(dm.Why, "not running")}
+		if have.Deaths > 0 {
+			why = crashReason(have.Deaths)
+		}
+		f.add(Change{Kind: StartDaemon, Subjects: subject, Needs: needs, Reason: why})
 	}
 }
 
 // silence is how long a slot may go without a pull before its daemon counts as hung (design.md section 4).
 func silence(interval time.Duration) time.Duration { return max(60*time.Second, 6*interval) }
 
-// replace says why our own daemon has to be restarted, if it has.
-func (f *differ) replace(s spec.Session, have SessionState) (Reason, bool) {
+// replace is the restart of our own daemon, if it has to be restarted; kind and subject are left to the caller.
+func (f *differ) replace(s spec.Session, have SessionState) (Change, bool) {
 	dm := have.Daemon.Ours
 	want := int(s.Interval / time.Second)
 	switch {
 	case dm.Stopped:
-		return Reason{"daemon-hung", fmt.Sprintf("pid %d is stopped (state T)", dm.PID)}, true
+		return Change{Reason: Reason{"daemon-hung", fmt.Sprintf("pid %d is stopped (state T)", dm.PID)}}, true
+	case !dm.SameExe && f.foreignWatch():
+		f.note(s.Name, "daemon-executable", fmt.Sprintf("pid %d runs the executable of the watcher (pid %d), not this one", dm.PID, f.o.Watcher.PID), "")
 	case !dm.SameExe:
-		return Reason{"daemon-executable", fmt.Sprintf("pid %d runs another executable than this one", dm.PID)}, true
-	case dm.Interval != 0 && dm.Interval != want:
-		return Reason{"daemon-interval", fmt.Sprintf("pid %d runs with interval %d s, the file says %d s", dm.PID, dm.Interval, want)}, true
+		return Change{Roll: true, Reason: Reason{"daemon-executable", fmt.Sprintf("pid %d runs another executable than this one", dm.PID)}}, true
 	}
+	if dm.Interval != 0 && dm.Interval != want {
+		return Change{Roll: true, Reason: Reason{
+			"daemon-interval", fmt.Sprintf("pid %d runs with interval %d s, the file says %d s", dm.PID, dm.Interval, want),
+		}}, true
+	}
+	why, silent := f.silent(s, have)
+	return Change{Suspect: true, Reason: why}, silent
+}
+
+// foreignWatch says whether a watcher from another executable keeps the file: daemons from this one would be
+// replaced by it.
+func (f *differ) foreignWatch() bool {
+	w := f.o.Watcher
+	return w.PID != 0 && !w.Self && !w.SameExe
+}
+
+// silent says whether our own daemon has not pulled for too long while it could.
+func (f *differ) silent(s spec.Session, have SessionState) (Reason, bool) {
+	dm := have.Daemon.Ours
 	limit := silence(s.Interval)
 	if f.o.Relay.Fact != RelayUp || f.o.Now.Sub(dm.Started) < limit {
 		return Reason{}, false
@@ -417,7 +458,8 @@ func (f *differ) readyFor(name string) verdict {
 	if v, ok := f.ready[name]; ok {
 		return v
 	}
-	return verdict{blocked: f.o.Session(name).Home != HomeWhole || len(f.o.Session(name).Slots) == 0}
+	have := f.o.Session(name)
+	return verdict{blocked: f.others(name) || have.Home != HomeWhole || len(have.Slots) == 0}
 }
 
 func (f *differ) edge(a, b string, va, vb verdict) (Reason, bool) {
@@ -428,11 +470,11 @@ func (f *differ) edge(a, b string, va, vb verdict) (Reason, bool) {
 	}{{a, b, ab}, {b, a, ba}} {
 		switch p.pin.State {
 		case pairing.PinConflict:
-			f.block(a+"-"+b, "edge-conflict", p.pin.Why,
+			f.blockEdge(a, b, "edge-conflict", p.pin.Why,
 				fmt.Sprintf("rename one of them, or `wire forget-peer %s` in session %s", p.to, p.from))
 			return Reason{}, false
 		case pairing.PinUnknown:
-			f.block(a+"-"+b, "edge-unknown", p.pin.Why, "")
+			f.blockEdge(a, b, "edge-unknown", p.pin.Why, "")
 			return Reason{}, false
 		}
 	}
@@ -468,7 +510,7 @@ func (f *differ) extra(want map[[2]string]bool) {
 	var pairs []Pair
 	for i, a := range names {
 		for _, b := range names[i+1:] {
-			if want[[2]string{a, b}] || !f.wants(a) && !f.wants(b) {
+			if want[[2]string{a, b}] || !f.wants(a) && !f.wants(b) || f.others(a) || f.others(b) {
 				continue
 			}
 			ab, ba := f.o.Mesh.At(a, b).State, f.o.Mesh.At(b, a).State
@@ -520,14 +562,14 @@ func (f *differ) unlisted() {
 // pruned says whether this plan destroys a session that is there.
 func (f *differ) pruned(name string) bool {
 	owner := f.o.Session(name).Owner
-	return f.opt.Prune && !f.listed[name] && f.d.Owner != "" && owner == f.d.Owner && f.wants(name)
+	return f.opt.Prune && !f.listed[name] && f.d.Owner != "" && owner == f.d.Owner && f.wants(name) && !f.others(name)
 }
 
 // rank is the order of a create, then that of a removal; a directory is registered last, for it may have
 // been that of a session that goes.
 var rank = map[Kind]int{
 	StartRelay: 0, RestartRelay: 0, CreateSession: 1, AllocateSlot: 2, ClaimHandle: 3, PairMesh: 4, RemovePins: 5, StopDaemon: 6,
-	StopDuplicate: 7, StopAll: 8, RestartDaemon: 9, StartDaemon: 10, DestroySession: 11, RegisterDir: 12, StopRelay: 13,
+	StopDuplicate: 7, StopAll: 8, StartDaemon: 9, RestartDaemon: 10, DestroySession: 11, RegisterDir: 12, StopRelay: 13,
 }
 
 func (f *differ) plan() Plan {
@@ -590,6 +632,17 @@ func Weave(d *spec.Desired, o Observed) Plan {
 	return f.plan()
 }
 
+// kept reports a session that a watcher would bring back at once.
+func (f *differ) kept(name string) bool {
+	w := f.o.Watcher
+	if w.Self || !w.keeps(f.o.Session(name)) {
+		return false
+	}
+	f.keeping = true
+	f.block(name, "watched", fmt.Sprintf("pid %d keeps it as %s says, and would bring it back", w.PID, w.File), "end that `wire apply --watch` first")
+	return true
+}
+
 // Down is the plan that leaves nothing of the file running: its daemons, and its relay where an apply
 // started it and no session outside the file uses it. It deletes nothing.
 func Down(d *spec.Desired, o Observed, only []string) Plan {
@@ -599,6 +652,9 @@ func Down(d *spec.Desired, o Observed, only []string) Plan {
 			continue
 		}
 		dm := o.Session(s.Name).Daemon
+		if f.kept(s.Name) {
+			continue
+		}
 		switch {
 		case dm.Unknown != "":
 			f.block(s.Name, "daemon-unknown", dm.Unknown, "")
@@ -606,7 +662,7 @@ func Down(d *spec.Desired, o Observed, only []string) Plan {
 			f.add(Change{Kind: StopAll, Subjects: []string{s.Name}, Reason: Reason{"down", "running"}})
 		}
 	}
-	if len(only) == 0 {
+	if len(only) == 0 && !f.keeping {
 		f.downRelay()
 	}
 	return f.plan()
@@ -637,6 +693,9 @@ func Destroy(d *spec.Desired, o Observed, only []string) Plan {
 			continue
 		}
 		have := o.Session(s.Name)
+		if f.kept(s.Name) {
+			continue
+		}
 		owned := have.Marked && have.Owner == d.Owner && d.Owner != ""
 		switch {
 		case have.Home == HomeAbsent:
@@ -651,7 +710,7 @@ func Destroy(d *spec.Desired, o Observed, only []string) Plan {
 			})
 		}
 	}
-	if len(only) == 0 {
+	if len(only) == 0 && !f.keeping {
 		f.downRelay()
 	}
 	return f.plan()

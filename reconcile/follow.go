@@ -2,7 +2,8 @@ package reconcile
 
 import (
 	"context"
-	"path/filepath"
+	"errors"
+	"io/fs"
 	"sync"
 	"time"
 
@@ -10,39 +11,23 @@ import (
 
 	"wirefleet.dev/wire/internal/home"
 	"wirefleet.dev/wire/internal/process"
+	"wirefleet.dev/wire/spec"
 )
 
-// Trigger is what made a watcher look. It only says "look": a pass reads everything, whatever woke it.
-type Trigger string
-
-// The closed set of triggers.
-const (
-	TriggerStart   Trigger = "start"
-	TriggerFile    Trigger = "file"    // wire.yaml
-	TriggerDeath   Trigger = "death"   // of a daemon or the relay
-	TriggerState   Trigger = "state"   // a file below config/wire, or a pid record
-	TriggerRelay   Trigger = "relay"   // a relay that is not ours was lost
-	TriggerHangup  Trigger = "hangup"  // SIGHUP
-	TriggerResync  Trigger = "resync"  //
-	TriggerBackoff Trigger = "backoff" // the time of a held-back start has come
-)
-
-// Triggers are all of them, for counters that start at zero.
-var Triggers = []Trigger{
-	TriggerStart, TriggerFile, TriggerDeath, TriggerState, TriggerRelay, TriggerHangup, TriggerResync, TriggerBackoff,
-}
-
-// follower turns what happens on the machine into triggers: the kernel's word on processes, and a file watch.
+// follower turns what happens on the machine into triggers: the kernel's word on processes, one file watch
+// for all directories, and a connection to each relay that is not ours.
 type follower struct {
-	wake  func(Trigger)
-	files *fsnotify.Watcher
-	// linger blocks while a relay is connected and returns when it is lost.
-	linger func(ctx context.Context, url string) error
+	ask    func(Trigger)
+	linger func(ctx context.Context, url string, answered func()) (reached bool, err error)
+	resync time.Duration
+	passes string // a file whose touching wakes, too: how others learn of a watcher's passes
 
-	mu    sync.Mutex
-	procs map[proc]*process.Proc
-	relay string // that is lingered on
-	spec  map[string]bool
+	mu     sync.Mutex
+	files  *fsnotify.Watcher // nil as long as the system grants none
+	spec   map[string]bool   // paths whose change may change what wire.yaml is
+	dirs   map[string]bool   // watched
+	procs  map[proc]*process.Proc
+	relays map[string]context.CancelFunc
 }
 
 type proc struct {
@@ -50,116 +35,151 @@ type proc struct {
 	ticks uint64
 }
 
-func newFollower(wake func(Trigger), linger func(context.Context, string) error) (*follower, error) {
-	files, err := fsnotify.NewWatcher()
-	if err != nil {
-		return nil, err
-	}
-	return &follower{wake: wake, files: files, linger: linger, procs: map[proc]*process.Proc{}, spec: map[string]bool{}}, nil
+func newFollower(ask func(Trigger)) *follower {
+	return &follower{ask: ask, spec: map[string]bool{}, dirs: map[string]bool{}, procs: map[proc]*process.Proc{}, relays: map[string]context.CancelFunc{}}
 }
 
 func (f *follower) close() {
-	_ = f.files.Close()
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.files != nil {
+		_ = f.files.Close()
+	}
 	for _, p := range f.procs {
 		_ = p.Close()
 	}
+	for _, leave := range f.relays {
+		leave()
+	}
+}
+
+// watchFiles follows the wire.yaml at path, through renames and links, and what may be drift in dirs. A
+// directory that is not there yet is no error. fresh says that some were not watched before: what happened in
+// them until now was not seen. An error is a watch that the system does not grant; the next call tries again.
+func (f *follower) watchFiles(path string, dirs []string) (fresh bool, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.files == nil {
+		if f.files, err = fsnotify.NewWatcher(); err != nil {
+			return false, err
+		}
+		go f.run(f.files)
+	}
+	want := make(map[string]bool, len(dirs)+2)
+	for _, d := range dirs {
+		want[d] = true
+	}
+	clear(f.spec)
+	if path != "" {
+		for _, s := range home.Trail(path) {
+			f.spec[s.Path()] = true
+			f.spec[s.Dir] = true // removed or renamed as a whole
+			want[s.Dir] = true
+		}
+	}
+	for d := range f.dirs {
+		if !want[d] {
+			_ = f.files.Remove(d) // gone already, if it is an error
+			delete(f.dirs, d)
+		}
+	}
+	for d := range want {
+		switch failed := f.files.Add(d); {
+		case failed == nil:
+			fresh = fresh || !f.dirs[d]
+			f.dirs[d] = true
+		case errors.Is(failed, fs.ErrNotExist):
+			delete(f.dirs, d)
+		default:
+			err = errors.Join(err, failed)
+		}
+	}
+	return fresh, err
 }
 
 // run turns file events into triggers until the watch is closed.
-func (f *follower) run() {
+func (f *follower) run(files *fsnotify.Watcher) {
 	for {
 		select {
-		case e, ok := <-f.files.Events:
+		case e, ok := <-files.Events:
 			if !ok {
 				return
 			}
 			f.event(e)
-		case _, ok := <-f.files.Errors:
+		case _, ok := <-files.Errors:
 			if !ok {
 				return
 			}
-			f.wake(TriggerState) // an overflow lost events: look
+			f.ask(TriggerFile) // an overflow lost events
+			f.ask(TriggerState)
 		}
 	}
 }
 
 func (f *follower) event(e fsnotify.Event) {
-	if e.Has(fsnotify.Chmod) && e.Op == fsnotify.Chmod || home.IsTemp(e.Name) {
+	if e.Op == fsnotify.Chmod {
+		if e.Name == f.passes {
+			f.ask(TriggerState)
+		}
+		return
+	}
+	if home.IsTemp(e.Name) {
 		return
 	}
 	f.mu.Lock()
 	isSpec := f.spec[e.Name]
+	if e.Has(fsnotify.Remove) || e.Has(fsnotify.Rename) {
+		delete(f.dirs, e.Name) // as a watched directory; what comes to be in its place is another one
+	}
 	f.mu.Unlock()
 	switch {
 	case isSpec:
-		f.wake(TriggerFile)
+		f.ask(TriggerFile)
 	case home.Tells(e.Name):
-		f.wake(TriggerState)
+		f.ask(TriggerState)
 	}
 }
 
-// watchSpec follows the wire.yaml at path through renames and links: the directory of each name that leads
-// to it is watched, not the file.
-func (f *follower) watchSpec(path string) {
-	names := map[string]bool{}
-	for range 40 { // as many links as the kernel follows
-		abs, err := filepath.Abs(path)
-		if err != nil || names[abs] {
-			break
-		}
-		names[abs] = true
-		_ = f.files.Add(filepath.Dir(abs))
-		next, err := home.ReadLink(abs)
-		if err != nil {
-			break
-		}
-		path = next
-	}
-	if phys, err := filepath.EvalSymlinks(path); err == nil {
-		names[phys] = true
-		_ = f.files.Add(filepath.Dir(phys))
-	}
-	f.mu.Lock()
-	f.spec = names
-	f.mu.Unlock()
-}
-
-// update follows what a pass has seen: every proven process, and the directories of the listed sessions.
-func (f *follower) update(ctx context.Context, m home.Machine, names []string, relayURL string, o Observed) {
-	want := map[proc]bool{}
+// dirsOf are the directories of a machine in which drift shows: the sessions root, and of each of the named
+// sessions the two that hold identity, pins and pid records.
+func dirsOf(m home.Machine, names []string) []string {
+	dirs := make([]string, 0, 1+2*len(names))
+	dirs = append(dirs, m.Root)
 	for _, n := range names {
 		s := m.Session(n)
-		for _, dir := range []string{s.ConfigDir(), s.StateDir()} {
-			_ = f.files.Add(dir) // one that is not there is made by the next pass, which adds it
-		}
+		dirs = append(dirs, s.ConfigDir(), s.StateDir())
+	}
+	return dirs
+}
+
+// watchProcesses waits for the death of every proven process that serves one of the named sessions, and of
+// the relay.
+func (f *follower) watchProcesses(names []string, o Observed) {
+	var want []proc
+	for _, n := range names {
 		for _, d := range o.Session(n).Daemon.All() {
-			want[proc{d.PID, d.StartTicks}] = true
+			want = append(want, proc{d.PID, d.StartTicks})
 		}
 	}
-	_ = f.files.Add(m.Root)
 	if o.Relay.PID != 0 {
-		want[proc{o.Relay.PID, o.Relay.StartTicks}] = true
+		want = append(want, proc{o.Relay.PID, o.Relay.StartTicks})
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for p := range want {
+	for _, p := range want {
 		if f.procs[p] == nil {
-			f.follow(p)
+			f.await(p)
 		}
-	}
-	if o.Relay.Fact == RelayUp && o.Relay.PID == 0 && f.relay != relayURL {
-		f.relay = relayURL
-		go f.linging(ctx, relayURL)
 	}
 }
 
-// follow waits for the death of one process.
-func (f *follower) follow(p proc) {
+// await waits for the death of one process. One that cannot be waited for is seen by the next resync.
+func (f *follower) await(p proc) {
 	h, err := process.Open(p.pid, p.ticks)
 	if err != nil {
-		f.wake(TriggerDeath) // it has gone between the pass and now
+		if errors.Is(err, process.ErrGone) { // since it was observed
+			f.ask(TriggerDeath)
+		}
 		return
 	}
 	f.procs[p] = h
@@ -170,19 +190,80 @@ func (f *follower) follow(p proc) {
 		f.mu.Unlock()
 		_ = h.Close()
 		if err == nil {
-			f.wake(TriggerDeath)
+			f.ask(TriggerDeath)
 		}
 	}()
 }
 
-// linging keeps a connection to a relay that is not ours, and wakes when it is lost.
-func (f *follower) linging(ctx context.Context, url string) {
-	began := time.Now()
-	_ = f.linger(ctx, url)
+// watchRelays keeps a connection to each of these relays, whose processes are not ours to watch. The states
+// are what was observed last.
+func (f *follower) watchRelays(ctx context.Context, seen map[string]RelayFact) {
 	f.mu.Lock()
-	f.relay = ""
-	f.mu.Unlock()
-	if ctx.Err() == nil && time.Since(began) > time.Second {
-		f.wake(TriggerRelay)
+	defer f.mu.Unlock()
+	for u, fact := range seen {
+		if f.relays[u] == nil {
+			ctx, leave := context.WithCancel(ctx)
+			f.relays[u] = leave
+			go f.stay(ctx, u, fact)
+		}
+	}
+	for u, leave := range f.relays {
+		if _, wanted := seen[u]; !wanted {
+			leave()
+			delete(f.relays, u)
+		}
+	}
+}
+
+// strangers are the relays of a file that only a connection can tell of.
+func strangers(d *spec.Desired, o Observed) map[string]RelayFact {
+	seen := map[string]RelayFact{}
+	if o.Relay.PID == 0 && o.Relay.Fact != "" {
+		seen[d.LocalRelay.URL] = o.Relay.Fact
+	}
+	if o.Federation.Fact != "" {
+		seen[d.Federation.URL] = o.Federation.Fact
+	}
+	return seen
+}
+
+// idle is how long a connection lasts that was closed because nothing came; one closed sooner was refused.
+const idle = 5 * time.Second
+
+// stay keeps a connection to one relay until ctx ends, and asks for a look when the relay is lost or back. A
+// connection that was closed and can be had again means a relay that was started anew, or one that closes
+// idle connections: that is worth a look no more often than the resync has one. It dials again after 0.2 s,
+// doubling up to the resync while that fails: nothing polls faster.
+func (f *follower) stay(ctx context.Context, url string, fact RelayFact) {
+	wait := firstWait
+	var reopened time.Time
+	is := func(now RelayFact) {
+		if now != fact {
+			fact = now
+			f.ask(TriggerRelay)
+		}
+	}
+	for {
+		dialled := time.Now()
+		reached, err := f.linger(ctx, url, func() { is(RelayUp) })
+		switch {
+		case ctx.Err() != nil || errors.Is(err, errors.ErrUnsupported):
+			return
+		case !reached:
+			is(RelayDown)
+		default:
+			if time.Since(dialled) > idle {
+				wait = firstWait
+			}
+			if time.Since(reopened) > f.resync {
+				fact, reopened = RelaySilent, time.Now()
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+		wait = min(wait*2, max(f.resync, firstWait))
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -27,6 +28,7 @@ type Observer struct {
 	Machine home.Machine
 	Client  *client.Client
 	Desired *spec.Desired
+	File    string        // the wire.yaml, "-" for standard input, "" where no file speaks
 	Probe   time.Duration // deadline for all relay probes together; 0 means 5 s
 	Workers int           // 0 means 8
 	// MoreNicks is how many nicks beside a session's handle count as its claim.
@@ -43,7 +45,8 @@ func (ob Observer) Observe(ctx context.Context) (Observed, error) {
 		return o, err
 	}
 	o.ByCwd = reg.ByCwd
-	o.Watcher = watcher(ob.Machine)
+	var dying map[string]int
+	o.Watcher, dying = ob.watcher()
 	sessions, err := ob.Machine.Sessions()
 	if err != nil {
 		return o, err
@@ -98,6 +101,9 @@ func (ob Observer) Observe(ctx context.Context) (Observed, error) {
 	}
 	_ = serving.Wait()
 	for i, s := range sessions {
+		if n := dying[s.Name]; n > 0 {
+			states[i].Deaths, states[i].LogTail = n, process.Tail(s.DaemonLog(), logLines)
+		}
 		o.Sessions[s.Name] = states[i]
 	}
 	ob.slots(probes, &o, survey)
@@ -156,8 +162,9 @@ func (ob Observer) relay(ctx context.Context) RelayState {
 
 // How a relay of ours that lives but does not answer is judged.
 const (
-	relayGrace  = 10 * time.Second // after its start
-	relayProbes = 3                // the first one included
+	relayGrace    = 10 * time.Second // after its start
+	relayProbes   = 3                // the first one included
+	betweenProbes = 300 * time.Millisecond
 )
 
 // hung asks a silent relay of ours again, unless it has just started.
@@ -169,6 +176,11 @@ func (ob Observer) hung(ctx context.Context, r RelayState) bool {
 		return true
 	}
 	for range relayProbes - 1 {
+		select {
+		case <-time.After(betweenProbes): // one that fails fast may just be ending
+		case <-ctx.Done():
+			return false
+		}
 		if ob.answer(ctx, ob.Desired.LocalRelay.URL, probeTime).Fact != RelaySilent {
 			return false
 		}
@@ -198,13 +210,29 @@ func (ob Observer) answer(ctx context.Context, url string, limit time.Duration) 
 	return RelayState{Fact: RelaySilent, Why: client.Describe(err)}
 }
 
-// watcher finds the continuous mode of a sessions root, if one runs.
-func watcher(m home.Machine) WatcherState {
-	l, held, proven, err := process.ReadLife(m.WatchLife())
+// logLines is how much of a daemon.log a report shows.
+const logLines = 5
+
+// watcher finds the continuous mode of the sessions root, if one runs, and the sessions whose daemons it sees
+// dying again and again.
+func (ob Observer) watcher() (WatcherState, map[string]int) {
+	l, held, proven, err := process.ReadLife(ob.Machine.WatchLife())
 	if err != nil || !held || !proven {
-		return WatcherState{}
+		return WatcherState{}, nil
 	}
-	return WatcherState{PID: l.PID, Owner: l.Owner, File: l.File, LastPass: m.LastPass()}
+	w := WatcherState{
+		PID: l.PID, Owner: l.Owner, File: l.File, LastPass: ob.Machine.LastPass(),
+		Self: l.PID == os.Getpid(), Other: ob.File != "" && !home.SameFile(l.File, ob.File),
+	}
+	if exe, err := process.CheckExecutable(); err == nil {
+		w.SameExe = exe == l.Exe
+	}
+	n := ob.Machine.ReadWatchNote()
+	if n.PID != l.PID || n.StartTicks != l.StartTicks {
+		return w, nil // it has only just begun
+	}
+	w.Refused, w.Sessions, w.Listen = n.Refused, n.Sessions, n.Listen
+	return w, n.Crashing
 }
 
 // StartedByApply is what a life lock says of a process that an apply started.

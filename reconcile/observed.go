@@ -43,8 +43,19 @@ func (o Observed) Names() []string {
 type WatcherState struct {
 	PID      int // 0: none runs
 	Owner    string
-	File     string    // the wire.yaml it keeps
+	File     string    // the wire.yaml it keeps, as it was named
 	LastPass time.Time // zero until the first one is over
+	Self     bool      // it is this process
+	Other    bool      // it keeps another file than the one that was observed for
+	SameExe  bool      // it runs the executable that this process would start
+	Refused  string    // why its file, as it is now, is not in force; "" if it is
+	Sessions []string  // that the file in force lists
+	Listen   string    // where it answers over HTTP; "" if it does not
+}
+
+// keeps says whether a watcher runs that looks after s.
+func (w WatcherState) keeps(s SessionState) bool {
+	return w.PID != 0 && (slices.Contains(w.Sessions, s.Name) || s.Owner != "" && s.Owner == w.Owner)
 }
 
 // RelayFact is whether the file's local relay answers.
@@ -94,6 +105,8 @@ type SessionState struct {
 	Marked bool
 	// StartedByApply says that the marker records a daemon that an apply started.
 	StartedByApply bool
+	Deaths         int    // of its daemons in a row, where a watcher finds that they keep dying
+	LogTail        string // then the end of daemon.log
 }
 
 // SlotFact is what a relay says of an own slot.

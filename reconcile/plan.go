@@ -24,6 +24,12 @@ const (
 	StopRelay      Kind = "stop relay"      // down only
 )
 
+// Kinds are all of them.
+var Kinds = []Kind{
+	StartRelay, CreateSession, AllocateSlot, ClaimHandle, RegisterDir, PairMesh, StartDaemon, RestartDaemon, StopDaemon,
+	StopDuplicate, StopAll, RemovePins, DestroySession, RestartRelay, StopRelay,
+}
+
 // ID names a change within its plan: kind and subjects.
 type ID string
 
@@ -48,6 +54,8 @@ type Change struct {
 	Destroys bool
 	Pairs    []Pair // PairMesh and RemovePins
 	Relay    string // AllocateSlot: the URL of the relay that shall have the slot
+	Roll     bool   // RestartDaemon: the old one works, so the next such change waits until the new one is ready
+	Suspect  bool   // RestartDaemon: only silence speaks against the old one
 	Takes    bool   // RegisterDir: also from another session
 }
 
@@ -65,9 +73,10 @@ func (c Change) ID() ID {
 
 // Report is something that differs and that no change repairs: a conflict, an unknown, a foreign process.
 type Report struct {
-	Subject string `json:"subject"`
-	Reason  Reason `json:"reason"`
-	Advice  string `json:"advice,omitempty"`
+	Subject  string   `json:"subject"`
+	Reason   Reason   `json:"reason"`
+	Advice   string   `json:"advice,omitempty"`
+	Sessions []string `json:"-"` // that it concerns; nil: the subject, or all
 }
 
 // Plan is what Diff found. Changes are in an order that respects Needs.

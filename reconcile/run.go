@@ -90,7 +90,7 @@ func (s Summary) Changed() bool {
 // Summary. When ctx ends no new change starts, and those under way get it through their own context.
 func (r Runner) Run(ctx context.Context) (Summary, error) {
 	var s Summary
-	failed := map[ID]bool{}
+	failed, rolled := map[ID]bool{}, true
 	for s.Rounds < cmpOr(r.MaxRounds, 4) {
 		o, err := r.Observe(ctx)
 		if err != nil {
@@ -106,7 +106,7 @@ func (r Runner) Run(ctx context.Context) (Summary, error) {
 		}
 		s.Rounds++
 		r.report(Planned{Round: s.Rounds, Plan: s.Remaining})
-		results := r.execute(ctx, s.Remaining)
+		results := r.execute(ctx, s.Remaining, &rolled)
 		s.Results = append(s.Results, results...)
 		for _, res := range results {
 			failed[res.Change.ID()] = res.Outcome == Failed || res.Outcome == Skipped
@@ -143,8 +143,9 @@ func (r Runner) report(e Event) {
 }
 
 // execute runs the changes of one plan: kind after kind in plan order, those of one kind side by side.
-// A change whose needs failed is skipped; so are the edges of a session that could not be made.
-func (r Runner) execute(ctx context.Context, p Plan) []Result {
+// A change whose needs failed is skipped; so are the edges of a session that could not be made, and in a
+// rolling restart all that come after one that failed, which rolled remembers.
+func (r Runner) execute(ctx context.Context, p Plan, rolled *bool) []Result {
 	var (
 		mu      sync.Mutex
 		results = make([]Result, len(p.Changes)) // by place in the plan: two runs of it tell the same
@@ -156,6 +157,7 @@ func (r Runner) execute(ctx context.Context, p Plan) []Result {
 		defer mu.Unlock()
 		if res.Outcome == Failed || res.Outcome == Skipped {
 			failed[res.Change.ID()] = true
+			*rolled = *rolled && !res.Change.Roll
 			if k := res.Change.Kind; k == CreateSession || k == AllocateSlot {
 				broken[res.Change.Subjects[0]] = true
 			}
@@ -176,9 +178,16 @@ func (r Runner) execute(ctx context.Context, p Plan) []Result {
 			mu.Unlock()
 			if why == nil {
 				slots <- struct{}{} // may take long: only then look whether to go on
-				if ctx.Err() != nil {
-					<-slots
+				mu.Lock()
+				switch {
+				case ctx.Err() != nil:
 					why = errInterrupted
+				case c.Roll && !*rolled:
+					why = fmt.Errorf("%w: the daemon before it did not become ready", ErrNeed)
+				}
+				mu.Unlock()
+				if why != nil {
+					<-slots
 				}
 			}
 			if why != nil {

@@ -12,7 +12,8 @@ import (
 // Status is a fleet as it is, in the words that people and scripts read.
 type Status struct {
 	At        time.Time
-	Relay     RelayStatus
+	Relays    []RelayStatus // the local one first; the federation relay where a session reaches it
+	Watcher   WatcherState
 	Sessions  []SessionStatus // in file order
 	Drift     []Change        // what apply would do
 	Findings  []Report        // what it would not
@@ -20,7 +21,7 @@ type Status struct {
 	Converged bool // nothing differs from the file
 }
 
-// RelayStatus is the local relay of the file.
+// RelayStatus is one relay of the file.
 type RelayStatus struct {
 	URL   string
 	State string // a RelayFact
@@ -34,6 +35,7 @@ type SessionStatus struct {
 	State         string // a HomeFact
 	Why           string
 	DID           string
+	Daemon        DaemonFact
 	DaemonPID     int // 0: none
 	DaemonVersion string
 	DaemonWhy     string // why none
@@ -43,20 +45,46 @@ type SessionStatus struct {
 	PeersWanted   int
 }
 
+// DaemonFact is in one word who serves a session.
+type DaemonFact string
+
+// The states of a session's daemon.
+const (
+	DaemonRunning   DaemonFact = "running"   // ours
+	DaemonReference DaemonFact = "reference" // one of the reference's
+	DaemonHung      DaemonFact = "hung"      // there, and stopped (state T)
+	DaemonDown      DaemonFact = "down"
+	DaemonCrashing  DaemonFact = "crash-looping" // a watcher finds that it keeps dying
+	DaemonUnknown   DaemonFact = "unknown"
+)
+
+// DaemonFacts and the like are all of them, for counters that start at zero.
+var (
+	DaemonFacts = []DaemonFact{DaemonRunning, DaemonReference, DaemonHung, DaemonDown, DaemonCrashing, DaemonUnknown}
+	HomeFacts   = []HomeFact{HomeAbsent, HomePartial, HomeWhole, HomeBroken}
+	Pins        = []pairing.Pin{
+		pairing.PinGood, pairing.PinAbsent, pairing.PinHalf, pairing.PinPending, pairing.PinStale, pairing.PinConflict, pairing.PinUnknown,
+	}
+)
+
 // StatusOf is pure: it puts what was observed beside what the file wants.
 func StatusOf(d *spec.Desired, o Observed) Status {
 	p := Diff(d, o, Options{})
 	st := Status{
 		At:        o.Now,
-		Relay:     RelayStatus{URL: d.LocalRelay.URL, State: string(o.Relay.Fact), Why: o.Relay.Why, PID: o.Relay.PID},
+		Relays:    []RelayStatus{relayStatus(d.LocalRelay.URL, o.Relay)},
+		Watcher:   o.Watcher,
 		Drift:     p.Changes,
 		Findings:  slices.Concat(p.Blocked, p.Notes),
 		Unmanaged: p.Unmanaged,
-		Converged: p.Empty() && len(p.Blocked) == 0,
+		Converged: p.Converged(),
+	}
+	if o.Federation.Fact != "" {
+		st.Relays = append(st.Relays, relayStatus(d.Federation.URL, o.Federation))
 	}
 	wanted, healthy := map[string]int{}, map[string]int{}
 	for _, e := range d.Edges {
-		good := o.Mesh.At(e[0], e[1]).State == pairing.PinGood && o.Mesh.At(e[1], e[0]).State == pairing.PinGood
+		good := EdgeState(o, e[0], e[1]) == pairing.PinGood
 		for _, name := range e {
 			wanted[name]++
 			if good {
@@ -65,14 +93,40 @@ func StatusOf(d *spec.Desired, o Observed) Status {
 		}
 	}
 	for _, w := range d.Sessions {
-		st.Sessions = append(st.Sessions, statusOf(d, o.Session(w.Name), wanted[w.Name], healthy[w.Name]))
+		have := o.Session(w.Name)
+		st.Sessions = append(st.Sessions, statusOf(d, w, have, wanted[w.Name], healthy[w.Name]))
+		if have.Deaths > 0 {
+			st.Findings = append(st.Findings, Report{Subject: w.Name, Reason: crashReason(have.Deaths), Advice: logEnds(have.LogTail)})
+		}
 	}
 	return st
 }
 
-func statusOf(d *spec.Desired, have SessionState, wanted, healthy int) SessionStatus {
+func relayStatus(url string, r RelayState) RelayStatus {
+	return RelayStatus{URL: url, State: string(r.Fact), Why: r.Why, PID: r.PID}
+}
+
+// DaemonOf is the state of a session's daemon.
+func DaemonOf(have SessionState) DaemonFact {
+	dm := have.Daemon
+	switch {
+	case dm.Ours != nil && dm.Ours.Stopped, dm.Ours == nil && len(dm.Others) > 0 && dm.Others[0].Stopped:
+		return DaemonHung
+	case dm.Ours != nil:
+		return DaemonRunning
+	case len(dm.Others) > 0:
+		return DaemonReference
+	case dm.Unknown != "":
+		return DaemonUnknown
+	case have.Deaths > 0:
+		return DaemonCrashing
+	}
+	return DaemonDown
+}
+
+func statusOf(d *spec.Desired, w spec.Session, have SessionState, wanted, healthy int) SessionStatus {
 	s := SessionStatus{
-		Name: have.Name, State: string(have.Home), Why: have.Why, DID: have.DID,
+		Name: have.Name, State: string(have.Home), Why: have.Why, DID: have.DID, Daemon: DaemonOf(have),
 		DaemonWhy: have.Daemon.Why, Slot: "absent", PeersWanted: wanted, PeersHealthy: healthy,
 	}
 	switch {
@@ -83,8 +137,12 @@ func statusOf(d *spec.Desired, have SessionState, wanted, healthy int) SessionSt
 	case have.Daemon.Unknown != "":
 		s.DaemonWhy = have.Daemon.Unknown
 	}
+	place := place{home.Local, d.LocalRelay.URL}
+	if w.Reach == spec.ReachFederation {
+		place.scope, place.url = home.Federation, d.Federation.URL
+	}
 	for _, e := range have.Slots {
-		if e.Scope == home.Local && e.URL == d.LocalRelay.URL {
+		if e.Scope == place.scope && e.URL == place.url {
 			s.Slot, s.LastPull = string(e.Fact), e.LastPull
 		}
 	}

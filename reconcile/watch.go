@@ -3,43 +3,73 @@ package reconcile
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
-	"sync"
+	"fmt"
+	"os"
+	"reflect"
+	"sync/atomic"
 	"time"
 
 	"wirefleet.dev/wire/internal/home"
+	"wirefleet.dev/wire/internal/process"
 	"wirefleet.dev/wire/spec"
 )
 
-// Watcher keeps a machine as its file says: a pass whenever something may have changed. It is level-based:
-// each pass reads the file and the machine anew and makes the one like the other; what woke it is forgotten.
-type Watcher struct {
+// Watch is what a Watcher needs.
+type Watch struct {
 	Machine home.Machine
-	Path    string // of the wire.yaml, for the file watch
+	File    string // the wire.yaml, absolute, links not followed
 	// Load reads and resolves the file. It is called for every pass.
-	Load func() (*spec.Desired, error)
+	Load func() (Reading, error)
 	// Runner makes the runner of one pass; its Diff and Report are the watcher's.
 	Runner func(*spec.Desired) Runner
 	// Lock takes the apply lock for one pass.
 	Lock func(context.Context) (unlock func(), err error)
-	// Linger blocks while the relay at a URL is connected.
-	Linger func(ctx context.Context, url string) error
-	// LogTail is the end of a session's daemon.log, for a report.
-	LogTail func(name string) string
-	Resync  time.Duration // between two passes when nothing happens, ±20 %
-	Report  func(Event)   // Passed, Reloaded, and the events of each pass's runner; called one at a time
+	// Linger holds a connection to the relay at a URL as long as it is there (client.Linger).
+	Linger func(ctx context.Context, url string, answered func()) (reached bool, err error)
+	// Resync is between two passes when nothing happens, ±20 %; Limit is how long one may take.
+	Resync, Limit time.Duration
+	Listen        string // where others ask this process, for its note
+	// Report gets Passed, Reloaded, Again and the events of each pass's runner, one at a time.
+	Report func(Event)
+}
 
+// Reading is a wire.yaml as it was read.
+type Reading struct {
+	Desired *spec.Desired
+	Text    string
+	Path    string // physical
+	Refused error  // why it cannot be used; then there is no Desired
+}
+
+// Watcher keeps a machine as its file says: a pass whenever something may have changed. It is level-based:
+// each pass reads the file and the machine anew and makes the one like the other; what woke it is forgotten.
+type Watcher struct {
+	Watch
+	queue   *queue
 	follow  *follower
 	back    backoff
-	retries int           // passes in a row that left something to do
-	wanted  *spec.Desired // the last good file
-	fileErr string        // of the file in its present state; "" if it is in force
-
-	mu      sync.Mutex
-	urgent  map[Trigger]bool
-	patient map[Trigger]bool // may wait for the end of the second since the last pass
-	bell    chan struct{}
+	retries int                          // passes in a row that left something to do
+	alarm   time.Time                    // when to look again whatever happens
+	wanted  atomic.Pointer[spec.Desired] // in force
+	note    home.WatchNote
+	noted   home.WatchNote // as it was last written
 }
+
+// NewWatcher makes one; first is the file that is in force until it is read again.
+func NewWatcher(w Watch, first Reading) *Watcher {
+	q := newQueue()
+	f := newFollower(q.ask)
+	f.linger, f.resync = w.Linger, w.Resync
+	out := &Watcher{
+		Watch: w, queue: q, follow: f,
+		note: home.WatchNote{File: w.File, Path: first.Path, Text: first.Text},
+	}
+	out.wanted.Store(first.Desired)
+	return out
+}
+
+// Wanted is the file in force. It may be called from anywhere.
+func (w *Watcher) Wanted() *spec.Desired { return w.wanted.Load() }
 
 // Passed is a pass that is over.
 type Passed struct {
@@ -49,142 +79,143 @@ type Passed struct {
 	Desired  *spec.Desired
 	Observed Observed // as the pass left it
 	Summary  Summary
-	Err      error // the machine could not be observed, or the lock was not had
+	Refused  string // why the file, as it is now, is not in force; "" if it is
+	Hampered error  // what went wrong beside: directories that could not be watched, a note not written
+	Err      error  // the machine could not be observed, or the lock was not had, or the time was up
 }
 
 // Reloaded is a wire.yaml that was read and differs from the one before: taken, or refused (Err), and then
 // the last good one stays in force.
 type Reloaded struct{ Err error }
 
+// Again is a daemon that was started in place of another one.
+type Again struct{ Session string }
+
 func (Passed) event()   {}
 func (Reloaded) event() {}
-
-// How fast triggers become passes.
-const (
-	settle    = 200 * time.Millisecond // of wire.yaml, which editors write in pieces
-	fileQuiet = time.Second            // files wake at most once in this time
-)
+func (Again) event()    {}
 
 // Wake asks for a pass. It may be called from anywhere and never blocks.
-func (w *Watcher) Wake(t Trigger) {
-	w.mu.Lock()
-	if w.bell == nil {
-		w.bell = make(chan struct{}, 1)
-	}
-	if w.urgent == nil {
-		w.urgent, w.patient = map[Trigger]bool{}, map[Trigger]bool{}
-	}
-	if t == TriggerState || t == TriggerFile {
-		w.patient[t] = true
-	} else {
-		w.urgent[t] = true
-	}
-	bell := w.bell
-	w.mu.Unlock()
-	select {
-	case bell <- struct{}{}:
-	default:
-	}
-}
+func (w *Watcher) Wake(t Trigger) { w.queue.ask(t) }
 
-// Run passes until ctx ends, and then returns nil once the change under way has come to a safe point. It
-// returns an error only where the first pass cannot read the file, or the file watch cannot be had.
+// Run passes until ctx ends, and then returns nil once the change under way has come to a safe point.
 func (w *Watcher) Run(ctx context.Context) error {
-	d, err := w.Load()
-	if err != nil {
-		return err
-	}
-	w.wanted = d
-	w.Wake(TriggerStart)
-	if w.follow, err = newFollower(w.Wake, w.Linger); err != nil {
-		return err
-	}
 	defer w.follow.close()
-	go w.follow.run()
-	w.follow.watchSpec(w.Path)
-
+	if err := w.introduce(); err != nil {
+		return err
+	}
+	w.Wake(TriggerStart)
 	var last time.Time
 	for {
-		triggers, ok := w.next(ctx, last)
+		triggers, ok := w.queue.next(ctx, calm{last: last, resync: w.Resync, alarm: w.alarm})
 		if !ok {
+			return w.Machine.DropWatchNote()
+		}
+		w.pass(ctx, triggers)
+		last = time.Now()
+	}
+}
+
+// introduce leaves the first note.
+func (w *Watcher) introduce() error {
+	life, err := process.Self()
+	if err != nil {
+		return err
+	}
+	w.note.PID, w.note.StartTicks, w.note.Owner, w.note.Listen = life.PID, life.StartTicks, w.Wanted().Owner, w.Listen
+	w.note.Sessions = names(w.Wanted())
+	return errors.Join(w.Machine.Passed(time.Time{}), w.save())
+}
+
+// pass observes, diffs and acts, once.
+func (w *Watcher) pass(ctx context.Context, triggers []Trigger) {
+	p := Passed{Triggers: triggers}
+	began := time.Now()
+	limited, cancel := context.WithTimeout(ctx, w.Limit)
+	defer cancel()
+	_, p.Hampered = w.follow.watchFiles(w.File, dirsOf(w.Machine, names(w.Wanted())))
+	w.alarm = time.Time{}
+	if p.Err = w.reload(); p.Err == nil {
+		p.Summary, p.Observed, p.Err = w.act(limited, triggers)
+	}
+	p.At = time.Now()
+	p.Took = p.At.Sub(began)
+	if ctx.Err() != nil {
+		return // it was called off, and has not failed
+	}
+	if p.Err == nil && p.Summary.Interrupted {
+		p.Err = fmt.Errorf("it took longer than %s", w.Limit)
+	}
+	p.Desired, p.Refused = w.Wanted(), w.note.Refused
+	w.retry(p)
+	if p.Err == nil {
+		w.attend(ctx, &p)
+	}
+	p.Hampered = errors.Join(p.Hampered, w.remember(p))
+	w.report(p)
+}
+
+// attend follows what a pass has seen or made.
+func (w *Watcher) attend(ctx context.Context, p *Passed) {
+	fresh, err := w.follow.watchFiles(w.File, dirsOf(w.Machine, names(w.Wanted())))
+	if fresh {
+		w.Wake(TriggerState)
+	}
+	p.Hampered = err
+	w.follow.watchProcesses(names(w.Wanted()), p.Observed)
+	w.follow.watchRelays(ctx, strangers(w.Wanted(), p.Observed))
+}
+
+// remember notes that the pass is over, and for others what only this process knows.
+func (w *Watcher) remember(p Passed) error {
+	w.note.Sessions, w.note.Crashing = names(w.Wanted()), w.back.crashing()
+	err := w.save()
+	if p.Err == nil {
+		err = errors.Join(err, w.Machine.Passed(p.At))
+	}
+	return err
+}
+
+func (w *Watcher) save() error {
+	if reflect.DeepEqual(w.note, w.noted) {
+		return nil
+	}
+	err := w.Machine.WriteWatchNote(w.note)
+	if err == nil {
+		w.noted = w.note
+	}
+	return err
+}
+
+// reload takes the file as it is now; one that cannot be read or is wrong leaves the last good one in force,
+// and so does one that is still being written. An error is not about the file.
+func (w *Watcher) reload() error {
+	if w.queue.unsettled() {
+		return nil
+	}
+	if info, err := os.Stat(w.File); err == nil {
+		if age := time.Since(info.ModTime()); age >= 0 && age < settle {
+			w.Wake(TriggerFile)
 			return nil
 		}
-		last = w.pass(ctx, triggers)
 	}
-}
-
-// next waits for triggers. Deaths, hang-ups and the clock act at once; files wait for the second since the
-// last pass to be over, and wire.yaml until it has settled.
-func (w *Watcher) next(ctx context.Context, last time.Time) ([]Trigger, bool) {
-	resync := time.NewTimer(time.Duration(float64(w.Resync) * (0.8 + 0.4*rand.Float64())))
-	defer resync.Stop()
-	for {
-		wait := w.due(last)
-		var timer <-chan time.Time
-		switch {
-		case wait == 0:
-			if ctx.Err() != nil {
-				return nil, false
-			}
-			return w.take(), true
-		case wait > 0:
-			t := time.NewTimer(wait)
-			defer t.Stop()
-			timer = t.C
-		}
-		select {
-		case <-ctx.Done():
-			return nil, false
-		case <-w.bell:
-		case <-timer:
-		case <-resync.C:
-			w.Wake(TriggerResync)
-		}
-	}
-}
-
-// due is how long the triggers at hand have to wait: negative if there is none.
-func (w *Watcher) due(last time.Time) time.Duration {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	r, err := w.Load()
 	switch {
-	case len(w.urgent) > 0:
-		return 0
-	case w.patient[TriggerFile]:
-		return max(0, settle, time.Until(last.Add(fileQuiet)))
-	case len(w.patient) > 0:
-		return max(0, time.Until(last.Add(fileQuiet)))
-	}
-	return -1
-}
-
-func (w *Watcher) take() []Trigger {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	var out []Trigger
-	for _, t := range Triggers {
-		if w.urgent[t] || w.patient[t] {
-			out = append(out, t)
+	case err != nil:
+		return err
+	case r.Refused != nil:
+		if text := r.Refused.Error(); text != w.note.Refused {
+			w.note.Refused = text
+			w.report(Reloaded{Err: r.Refused})
 		}
+		return nil
 	}
-	clear(w.urgent)
-	clear(w.patient)
-	return out
-}
-
-// reload takes the file as it is now; one that cannot be read or is wrong leaves the last good one in force.
-func (w *Watcher) reload() {
-	d, err := w.Load()
-	text := ""
-	if err != nil {
-		text = err.Error()
-	} else {
-		w.wanted = d
+	w.wanted.Store(r.Desired)
+	if w.note.Refused != "" || r.Text != w.note.Text || r.Path != w.note.Path {
+		w.note.Refused, w.note.Text, w.note.Path = "", r.Text, r.Path
+		w.report(Reloaded{})
 	}
-	if text != w.fileErr {
-		w.fileErr = text
-		w.report(Reloaded{Err: err})
-	}
+	return nil
 }
 
 func (w *Watcher) report(e Event) {
@@ -193,40 +224,20 @@ func (w *Watcher) report(e Event) {
 	}
 }
 
-// pass observes, diffs and acts, once, under the apply lock, and returns when it ended.
-func (w *Watcher) pass(ctx context.Context, triggers []Trigger) time.Time {
-	began := time.Now()
-	w.follow.watchSpec(w.Path)
-	w.reload()
-	p := Passed{Triggers: triggers, Desired: w.wanted}
-	unlock, err := w.Lock(ctx)
-	if err != nil {
-		p.Err = err
-	} else {
-		p.Summary, p.Observed, p.Err = w.act(ctx)
-		unlock()
-	}
-	p.At = time.Now()
-	p.Took = p.At.Sub(began)
-	w.retry(p)
-	if p.Err == nil {
-		w.follow.update(ctx, w.Machine, names(w.wanted), w.wanted.LocalRelay.URL, p.Observed)
-	}
-	if !errors.Is(p.Err, context.Canceled) {
-		w.report(p)
-	}
-	return p.At
-}
-
 // retry asks for another pass, ever later, where one left something to do that no event will announce.
 func (w *Watcher) retry(p Passed) {
 	if p.Err == nil && p.Summary.Remaining.Empty() {
 		w.retries = 0
 		return
 	}
-	wait := min(longestWait, firstWait<<min(w.retries, 10))
+	w.wakeAt(time.Now().Add(min(max(w.Resync, firstWait), firstWait<<min(w.retries, 20))))
 	w.retries++
-	time.AfterFunc(wait, func() { w.Wake(TriggerBackoff) })
+}
+
+func (w *Watcher) wakeAt(t time.Time) {
+	if w.alarm.IsZero() || t.Before(w.alarm) {
+		w.alarm = t
+	}
 }
 
 func names(d *spec.Desired) []string {
@@ -237,41 +248,97 @@ func names(d *spec.Desired) []string {
 	return out
 }
 
-// act is the part of a pass that holds the lock.
-func (w *Watcher) act(ctx context.Context) (Summary, Observed, error) {
-	r := w.Runner(w.wanted)
-	var seen Observed
+// act is what a pass does. Where somebody has died, or a start is due, it takes the lock at once. Otherwise it
+// looks first and takes the lock only if there is something to do: a machine that is as the file says is
+// looked at without a write, and without waiting for whoever has the lock.
+func (w *Watcher) act(ctx context.Context, triggers []Trigger) (Summary, Observed, error) {
+	r, seen := w.runner()
+	if !hasty(triggers) {
+		o, err := r.Observe(ctx)
+		if err != nil {
+			return Summary{}, o, err
+		}
+		if p := r.Diff(o); p.Empty() {
+			return Summary{Remaining: p}, o, nil
+		}
+	}
+	unlock, err := w.Lock(ctx)
+	if err != nil {
+		return Summary{}, Observed{}, err
+	}
+	defer unlock()
+	sum, err := r.Run(ctx)
+	return sum, *seen, err
+}
+
+func hasty(triggers []Trigger) bool {
+	for _, t := range triggers {
+		switch t {
+		case TriggerStart, TriggerDeath, TriggerBackoff:
+			return true
+		}
+	}
+	return false
+}
+
+// runner is the runner of one pass, and what it saw last.
+func (w *Watcher) runner() (Runner, *Observed) {
+	r := w.Runner(w.Wanted())
+	seen := new(Observed)
 	observe := r.Observe
 	r.Observe = func(ctx context.Context) (Observed, error) {
 		o, err := observe(ctx)
 		if err == nil {
-			seen = o
-			w.back.see(o, time.Now())
+			*seen = o
+			w.back.see(o, names(w.Wanted()), time.Now())
 		}
 		return o, err
 	}
 	r.Diff = func(o Observed) Plan {
-		p, next := w.back.hold(Diff(w.wanted, o, Options{}), time.Now(), w.LogTail)
+		p, next := w.back.hold(Diff(w.Wanted(), o, Options{}), time.Now(), w.logTail)
 		if !next.IsZero() {
-			time.AfterFunc(max(time.Millisecond, time.Until(next)), func() { w.Wake(TriggerBackoff) })
+			w.wakeAt(next)
 		}
 		return p
 	}
 	r.Report = func(e Event) {
+		w.report(e)
 		if end, ok := e.(Ended); ok {
 			w.ended(end.Result)
 		}
-		w.report(e)
 	}
-	sum, err := r.Run(ctx)
-	return sum, seen, err
+	return r, seen
 }
 
+func (w *Watcher) logTail(name string) string {
+	return process.Tail(w.Machine.Session(name).DaemonLog(), logLines)
+}
+
+// ended keeps the books of daemons.
 func (w *Watcher) ended(r Result) {
-	switch {
-	case r.Change.Kind == StartDaemon && r.Outcome == Failed:
-		w.back.failed(r.Change.Subjects[0], time.Now())
-	case r.Change.Kind == RestartDaemon, r.Change.Kind == StopDaemon:
-		w.back.replaced(r.Change.Subjects[0])
+	if len(r.Change.Subjects) != 1 {
+		return
+	}
+	name, now := r.Change.Subjects[0], time.Now()
+	switch r.Change.Kind {
+	case StartDaemon:
+		switch r.Outcome {
+		case Done:
+			if w.back.began(name, now) {
+				w.report(Again{name})
+			}
+		case Failed:
+			w.back.fell(name, now)
+		}
+	case RestartDaemon:
+		switch r.Outcome {
+		case Done:
+			w.report(Again{name})
+			w.back.replaced(name, true, now)
+		case Failed:
+			w.back.replaced(name, false, now)
+		}
+	case StopDaemon:
+		w.back.stopped(name)
 	}
 }

@@ -73,6 +73,9 @@ type applyCmd struct {
 }
 
 func (c *applyCmd) Run(a *app) error {
+	if c.Parallel < 1 {
+		return a.misuse("--parallel %d: at least 1", c.Parallel)
+	}
 	if c.Watch {
 		return c.watch(a)
 	}
@@ -81,9 +84,6 @@ func (c *applyCmd) Run(a *app) error {
 	}
 	if c.DetailedExitcode {
 		return a.misuse("--detailed-exitcode is for plan and apply --dry-run")
-	}
-	if c.Parallel < 1 {
-		return a.misuse("--parallel %d: at least 1", c.Parallel)
 	}
 	f, err := a.fleet(c.File)
 	if err != nil {

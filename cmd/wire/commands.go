@@ -23,6 +23,8 @@ func commands() []command {
 		{"apply", "Make the machine as the file says.", "fleet", func() any { return new(applyCmd) }},
 		{"plan", "Show what apply would do; touches nothing.", "fleet", func() any { return new(planCmd) }},
 		{"status", "Show the fleet as it is.", "fleet", func() any { return new(statusCmd) }},
+		{"drift", "Say what differs from the file.", "fleet", func() any { return new(driftCmd) }},
+		{"wait", "Wait until the machine is as the file says; only looks.", "fleet", func() any { return new(waitCmd) }},
 		{"down", "Stop the file's daemons and relay; deletes nothing.", "fleet", func() any { return new(downCmd) }},
 		{"destroy", "Stop and delete the file's sessions, keys included.", "fleet", func() any { return new(destroyCmd) }},
 		{"export", "Print a wire.yaml for the machine as it is.", "fleet", func() any { return new(exportCmd) }},

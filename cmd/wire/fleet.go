@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"wirefleet.dev/wire/internal/home"
+	"wirefleet.dev/wire/internal/process"
 	"wirefleet.dev/wire/internal/relay/client"
 	"wirefleet.dev/wire/reconcile"
 	"wirefleet.dev/wire/spec"
@@ -33,12 +35,20 @@ type onlyFlag struct {
 // fleet is a wire.yaml on this machine. It takes no session from the working directory: the result is the
 // same in a project directory or with WIRE_HOME naming one session (design.md section 3).
 type fleet struct {
+	source
 	app     *app
 	machine home.Machine
 	client  *client.Client
 	desired *spec.Desired
-	name    string // of the file, as messages call it
-	path    string // absolute, links not followed; "" for standard input
+	refused error // the file as it is now, where the one that a watcher has in force stands for it
+}
+
+// source is where a wire.yaml came from.
+type source struct {
+	name     string // as messages call it
+	path     string // absolute, links not followed; "" for standard input
+	physical string // links followed; "" for standard input
+	text     []byte
 }
 
 func (a *app) fleet(file string) (*fleet, error) {
@@ -46,41 +56,75 @@ func (a *app) fleet(file string) (*fleet, error) {
 	if err != nil {
 		return nil, err
 	}
-	name, path, data, err := a.readSpec(file, m)
+	src, err := a.readSpec(file, m)
 	if err != nil {
 		return nil, err
 	}
-	loaded, err := spec.Load(name, data)
+	return a.fleetOf(m, src)
+}
+
+func (a *app) fleetOf(m home.Machine, src source) (*fleet, error) {
+	d, err := a.resolve(m, src)
+	if err != nil {
+		return nil, err
+	}
+	return &fleet{source: src, app: a, machine: m, client: client.New(10 * time.Second), desired: d}, nil
+}
+
+// fleetInForce is the fleet of a file, or if that cannot be used now, of the one that a watcher of it has in
+// force. left says that one which was killed counts as well.
+func (a *app) fleetInForce(file string, left bool) (*fleet, error) {
+	f, err := a.fleet(file)
+	if err == nil || file == "" || file == "-" {
+		return f, err
+	}
+	m, merr := a.env.Machine()
+	path, perr := filepath.Abs(file)
+	note := m.ReadWatchNote()
+	if merr != nil || perr != nil || note.File != path || !left && !process.Alive(note.PID, note.StartTicks) {
+		return nil, err
+	}
+	last, lerr := a.fleetOf(m, source{name: file, path: path, physical: note.Path, text: []byte(note.Text)})
+	if lerr != nil {
+		return nil, err
+	}
+	last.refused, last.desired.Owner = err, note.Owner
+	return last, nil
+}
+
+// registryError is a registry that cannot be read: no fault of a wire.yaml.
+type registryError struct{ err error }
+
+func (e *registryError) Error() string {
+	return e.err.Error() + "\n  next: repair the file or move it away; nothing was changed"
+}
+func (e *registryError) Unwrap() error { return e.err }
+
+// resolve is what a wire.yaml means on this machine.
+func (a *app) resolve(m home.Machine, src source) (*spec.Desired, error) {
+	loaded, err := spec.Load(src.name, src.text)
 	if err != nil {
 		return nil, err
 	}
 	reg, err := m.Registry()
 	if err != nil {
-		return nil, fmt.Errorf("%w\n  next: repair the file or move it away; nothing was changed", err)
+		return nil, &registryError{err}
 	}
 	env := spec.Env{
 		HomeDir: a.env.Home, LookupEnv: os.LookupEnv, Physical: home.Physical,
 		ByCwd: reg.ByCwd,
 	}
-	typed := ""
-	if path != "" {
-		env.Path, env.Dir = path, filepath.Dir(path)
-		if typed, err = filepath.Abs(name); err != nil {
-			return nil, err
-		}
+	if src.physical != "" {
+		env.Path, env.Dir = src.physical, filepath.Dir(src.physical)
 	}
-	desired, err := spec.Resolve(loaded, env)
-	if err != nil {
-		return nil, err
-	}
-	return &fleet{app: a, machine: m, client: client.New(10 * time.Second), desired: desired, name: name, path: typed}, nil
+	return spec.Resolve(loaded, env)
 }
 
-// readSpec reads the wire.yaml that a command means; path is its physical one, "" for standard input.
-func (a *app) readSpec(file string, m home.Machine) (name, path string, data []byte, err error) {
+// readSpec reads the wire.yaml that a command means.
+func (a *app) readSpec(file string, m home.Machine) (source, error) {
 	if file == "-" {
-		data, err = io.ReadAll(a.in)
-		return "-", "", data, err
+		text, err := io.ReadAll(a.in)
+		return source{name: "-", text: text}, err
 	}
 	candidates := []string{file}
 	if file == "" {
@@ -90,39 +134,49 @@ func (a *app) readSpec(file string, m home.Machine) (name, path string, data []b
 		}
 	}
 	for _, name := range candidates {
-		data, err = os.ReadFile(name)
+		text, err := os.ReadFile(name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		if err != nil {
-			return name, "", nil, err
+		src := source{name: name, text: text}
+		if err == nil {
+			src.path, err = filepath.Abs(name)
 		}
-		if path, err = filepath.Abs(name); err == nil {
-			path, err = filepath.EvalSymlinks(path)
+		if err == nil {
+			src.physical, err = filepath.EvalSymlinks(src.path)
 		}
-		return name, path, data, err
+		return src, err
 	}
 	if file != "" {
-		return file, "", nil, fmt.Errorf("%s: no such file", file)
+		return source{name: file}, fmt.Errorf("%s: no such file", file)
 	}
-	return "", "", nil, fmt.Errorf("no wire.yaml here or in %s\n  next: write one (`wire export` prints one for the sessions that exist), or name it with -f",
+	return source{}, fmt.Errorf("no wire.yaml here or in %s\n  next: write one (`wire export` prints one for the sessions that exist), or name it with -f",
 		filepath.Dir(candidates[len(candidates)-1]))
 }
 
 func (f *fleet) observer() reconcile.Observer {
-	return reconcile.Observer{Machine: f.machine, Client: f.client, Desired: f.desired}
+	return f.observerFor(f.desired)
+}
+
+func (f *fleet) observerFor(d *spec.Desired) reconcile.Observer {
+	return reconcile.Observer{Machine: f.machine, Client: f.client, Desired: d, File: cmp.Or(f.path, "-")}
 }
 
 // checkOnly refuses names that the file does not list.
 func (f *fleet) checkOnly(only []string, alsoThere bool) error {
 	for _, name := range only {
-		found := false
-		for _, s := range f.desired.Sessions {
-			found = found || s.Name == name
-		}
-		if !found && !(alsoThere && f.machine.Session(name).Exists()) {
-			return fmt.Errorf("--only %s: %s lists no such session", name, f.name)
+		if err := f.lists(name); err != nil && !(alsoThere && f.machine.Session(name).Exists()) {
+			return fmt.Errorf("--only %w", err)
 		}
 	}
 	return nil
+}
+
+func (f *fleet) lists(name string) error {
+	for _, s := range f.desired.Sessions {
+		if s.Name == name {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s: %s lists no such session", name, f.name)
 }

@@ -95,7 +95,16 @@ func (a *app) printRow(mark, noun, subject, text string) {
 func (a *app) printReport(w io.Writer, r reconcile.Report) {
 	fmt.Fprintf(w, "! %s: %s\n", r.Subject, r.Reason.Text)
 	if r.Advice != "" {
-		fmt.Fprintf(w, "  next: %s\n", r.Advice)
+		next, more, _ := strings.Cut(r.Advice, "\n")
+		fmt.Fprintf(w, "  next: %s\n", next)
+		printQuoted(w, more)
+	}
+}
+
+// printQuoted prints lines of a log or of an error below what they belong to.
+func printQuoted(w io.Writer, text string) {
+	for line := range strings.Lines(text) {
+		fmt.Fprintf(w, "  | %s\n", strings.TrimRight(line, "\n"))
 	}
 }
 
@@ -212,7 +221,11 @@ func orEmpty[T any](s []T) []T {
 
 // printJSON prints v as one compact line.
 func (a *app) printJSON(v any) error {
-	enc := json.NewEncoder(a.out)
+	return encodeJSON(a.out, v)
+}
+
+func encodeJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	return enc.Encode(v)
 }

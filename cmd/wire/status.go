@@ -16,7 +16,7 @@ func (c *statusCmd) Run(a *app) error {
 	if c.File == "" {
 		return a.misuse("the status of one home is not there yet: use `wire status -f FILE` for the fleet")
 	}
-	f, err := a.fleet(c.File)
+	f, err := a.fleetInForce(c.File, false)
 	if err != nil {
 		return err
 	}
@@ -25,6 +25,9 @@ func (c *statusCmd) Run(a *app) error {
 		return err
 	}
 	st := reconcile.StatusOf(f.desired, o)
+	if f.refused != nil { // and the watcher may not have read it yet
+		st.Watcher.Refused, st.Converged = f.refused.Error(), false
+	}
 	if c.JSON {
 		return a.printJSON(fleetDocument(st))
 	}
@@ -33,14 +36,17 @@ func (c *statusCmd) Run(a *app) error {
 }
 
 func (a *app) printStatus(st reconcile.Status) {
-	relay := st.Relay.URL + " " + st.Relay.State
-	if st.Relay.PID != 0 {
-		relay += fmt.Sprintf(" (pid %d)", st.Relay.PID)
+	for _, r := range st.Relays {
+		relay := r.URL + " " + r.State
+		if r.PID != 0 {
+			relay += fmt.Sprintf(" (pid %d)", r.PID)
+		}
+		if r.Why != "" {
+			relay += ": " + r.Why
+		}
+		fmt.Fprintf(a.out, "relay %s\n", relay)
 	}
-	if st.Relay.Why != "" {
-		relay += ": " + st.Relay.Why
-	}
-	fmt.Fprintf(a.out, "relay %s\n", relay)
+	a.printWatcher(st)
 	a.row("", 16, "SESSION", 8, "STATE", 24, "DAEMON", 8, "SLOT", 8, "PEERS", 0, "LAST PULL")
 	for _, s := range st.Sessions {
 		daemon := "down"
@@ -55,7 +61,7 @@ func (a *app) printStatus(st reconcile.Status) {
 		}
 		pulled := "-"
 		if s.LastPull != nil {
-			pulled = round(max(0, st.At.Sub(*s.LastPull).Truncate(time.Second))).String() + " ago"
+			pulled = ago(st.At, *s.LastPull)
 		}
 		a.row("", 16, s.Name, 8, s.State, 24, daemon, 8, s.Slot, 8, fmt.Sprintf("%d/%d", s.PeersHealthy, s.PeersWanted), 0, pulled)
 	}
@@ -70,11 +76,36 @@ func (a *app) printStatus(st reconcile.Status) {
 	}
 }
 
+func (a *app) printWatcher(st reconcile.Status) {
+	w := st.Watcher
+	if w.PID == 0 {
+		fmt.Fprintln(a.out, "watcher none")
+		return
+	}
+	passed := "no pass is over yet"
+	if !w.LastPass.IsZero() {
+		passed = "last pass " + ago(st.At, w.LastPass)
+	}
+	fmt.Fprintf(a.out, "watcher pid %d, %s, keeps %s\n", w.PID, passed, w.File)
+	if w.Listen != "" {
+		fmt.Fprintf(a.out, "watcher answers on http://%s\n", w.Listen)
+	}
+	if w.Refused != "" {
+		fmt.Fprintf(a.out, "! %s is not in force as it is now; the last good one is\n", w.File)
+		printQuoted(a.out, w.Refused)
+	}
+}
+
+func ago(now, then time.Time) string {
+	return round(max(0, now.Sub(then).Truncate(time.Second))).String() + " ago"
+}
+
 // fleetDocument is `status -f F --json`; keys stand in byte order.
 func fleetDocument(st reconcile.Status) any {
 	type session struct {
 		Daemon struct {
 			PID     int    `json:"pid"`
+			State   string `json:"state"`
 			Version string `json:"version"`
 			Why     string `json:"why"`
 		} `json:"daemon"`
@@ -93,29 +124,55 @@ func fleetDocument(st reconcile.Status) any {
 	for i, s := range st.Sessions {
 		j := &sessions[i]
 		j.Name, j.State, j.Why, j.DID, j.Slot, j.LastPull = s.Name, s.State, s.Why, s.DID, s.Slot, s.LastPull
-		j.Daemon.PID, j.Daemon.Version, j.Daemon.Why = s.DaemonPID, s.DaemonVersion, s.DaemonWhy
+		j.Daemon.PID, j.Daemon.State, j.Daemon.Version, j.Daemon.Why = s.DaemonPID, string(s.Daemon), s.DaemonVersion, s.DaemonWhy
 		j.Peers.Healthy, j.Peers.Wanted = s.PeersHealthy, s.PeersWanted
 	}
 	drift := []changeJSON{}
 	for _, d := range st.Drift {
 		drift = append(drift, changeOf(d))
 	}
+	relays := make([]relayJSON, len(st.Relays))
+	for i, r := range st.Relays {
+		relays[i] = relayJSON{r.PID, r.State, r.URL, r.Why}
+	}
 	return struct {
 		Converged bool               `json:"converged"`
 		Drift     []changeJSON       `json:"drift"`
 		Findings  []reconcile.Report `json:"findings"`
-		Relay     any                `json:"relay"`
+		Relays    []relayJSON        `json:"relays"`
 		Sessions  []session          `json:"sessions"`
 		Unmanaged []string           `json:"unmanaged"`
 		Version   int                `json:"version"`
+		Watcher   *watcherJSON       `json:"watcher"` // null: none runs
 	}{
-		Converged: st.Converged, Drift: drift, Findings: orEmpty(st.Findings),
-		Relay: struct {
-			PID   int    `json:"pid"`
-			State string `json:"state"`
-			URL   string `json:"url"`
-			Why   string `json:"why"`
-		}{st.Relay.PID, st.Relay.State, st.Relay.URL, st.Relay.Why},
-		Sessions: sessions, Unmanaged: orEmpty(st.Unmanaged), Version: 1,
+		Converged: st.Converged, Drift: drift, Findings: orEmpty(st.Findings), Relays: relays,
+		Sessions: sessions, Unmanaged: orEmpty(st.Unmanaged), Version: 1, Watcher: watcherOf(st.Watcher),
 	}
+}
+
+type relayJSON struct {
+	PID   int    `json:"pid"`
+	State string `json:"state"`
+	URL   string `json:"url"`
+	Why   string `json:"why"`
+}
+
+type watcherJSON struct {
+	File     string     `json:"file"`
+	LastPass *time.Time `json:"last_pass"` // null: none is over yet
+	Listen   string     `json:"listen"`    // "": it does not answer over HTTP
+	PID      int        `json:"pid"`
+	Refused  string     `json:"refused"` // why the file as it is now is not in force; "" if it is
+}
+
+func watcherOf(w reconcile.WatcherState) *watcherJSON {
+	if w.PID == 0 {
+		return nil
+	}
+	j := &watcherJSON{File: w.File, Listen: w.Listen, PID: w.PID, Refused: w.Refused}
+	if !w.LastPass.IsZero() {
+		at := w.LastPass.UTC()
+		j.LastPass = &at
+	}
+	return j
 }

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
+	"net"
+	"net/http"
 	"os"
 	"os/signal"
 	"syscall"
@@ -14,8 +16,8 @@ import (
 	"github.com/oklog/run"
 
 	"wirefleet.dev/wire/actuators"
-	"wirefleet.dev/wire/internal/home"
 	"wirefleet.dev/wire/internal/process"
+	"wirefleet.dev/wire/internal/vitals"
 	"wirefleet.dev/wire/reconcile"
 	"wirefleet.dev/wire/spec"
 )
@@ -24,24 +26,19 @@ import (
 type watchFlags struct {
 	Watch     bool          `help:"Stay, and keep the machine as the file says."`
 	Resync    time.Duration `default:"60s" help:"With --watch: look at least this often, whatever happens."`
+	Listen    string        `placeholder:"HOST:PORT" help:"With --watch: answer /healthz, /metrics and /v1/observed there; loopback only."`
 	LogFormat string        `default:"text" placeholder:"FORMAT" help:"With --watch: how to log, text or json."`
 }
 
 // watch keeps the machine as the file says until it is told to stop.
 func (c *applyCmd) watch(a *app) error {
-	switch {
-	case c.Prune:
-		return a.misuse("--prune cannot be combined with --watch: nothing is destroyed unattended")
-	case c.File == "-":
-		return a.misuse("-f - cannot be combined with --watch: there is no file to watch")
-	case c.DryRun, c.JSON, len(c.Only) > 0:
-		return a.misuse("--watch takes none of --dry-run, --json and --only")
-	case c.Resync < time.Second:
-		return a.misuse("--resync %s: at least 1s", c.Resync)
-	case c.LogFormat != "text" && c.LogFormat != "json":
-		return a.misuse("--log-format %s: text or json", c.LogFormat)
+	if err := c.checkWatch(a); err != nil {
+		return err
 	}
-	f, err := a.fleet(c.File)
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	f, err := a.fleetInForce(c.File, true)
 	if err != nil {
 		return err
 	}
@@ -53,15 +50,54 @@ func (c *applyCmd) watch(a *app) error {
 		return err
 	}
 	defer release()
+	var listener net.Listener
+	listening := ""
+	if c.Listen != "" {
+		if listener, err = vitals.Listen(a.ctx, c.Listen); err != nil {
+			return err
+		}
+		defer listener.Close()
+		listening = listener.Addr().String()
+	}
 
-	log := slog.New(logHandler(a.err, c.LogFormat))
-	w := f.watcher(a, c)
-	k := newKeeperLog(log, f.machine)
-	w.Report = k.event
-	log.Info("watching", "file", f.path, "resync", c.Resync, "pid", os.Getpid())
-	err = c.actors(a.ctx, w)
-	log.Info("stopped watching")
+	k := newKeeper(slog.New(logHandler(a.err, c.LogFormat)))
+	w := f.watcher(a, c, k.event, listening)
+	k.log.Info("watching", "file", f.path, "resync", c.Resync, "pid", os.Getpid(), "listen", listening)
+	var g run.Group
+	ctx, cancel := context.WithCancel(a.ctx)
+	defer cancel()
+	g.Add(func() error { return w.Run(ctx) }, func(error) { cancel() })
+	g.Add(forward(hangups, func() { w.Wake(reconcile.TriggerHangup) }))
+	if listener != nil {
+		g.Add(serve(k.vitals.Server(vitals.Health{Stale: 3 * c.Resync}, f.observed(w)), listener))
+	}
+	err = g.Run()
+	k.rest.Stop()
+	k.log.Info("stopped watching")
 	return err
+}
+
+func (c *applyCmd) checkWatch(a *app) error {
+	switch {
+	case c.Prune:
+		return a.misuse("--prune cannot be combined with --watch: nothing is destroyed unattended")
+	case c.File == "-":
+		return a.misuse("-f - cannot be combined with --watch: there is no file to watch")
+	case c.DryRun, c.JSON, c.Verbose, c.DetailedExitcode, len(c.Only) > 0:
+		return a.misuse("--watch takes none of --dry-run, --json, --verbose, --detailed-exitcode and --only")
+	case c.Resync < time.Second:
+		return a.misuse("--resync %s: at least 1s", c.Resync)
+	case c.LogFormat != "text" && c.LogFormat != "json":
+		return a.misuse("--log-format %s: text or json", c.LogFormat)
+	case c.Timeout <= 0:
+		return a.misuse("--timeout %s: more than nothing", c.Timeout)
+	}
+	if c.Listen != "" {
+		if err := vitals.CheckAddress(c.Listen); err != nil {
+			return a.misuse("--listen: %v", err)
+		}
+	}
+	return nil
 }
 
 // takeWatch makes this process the one continuous mode of the sessions root.
@@ -83,127 +119,142 @@ func (f *fleet) takeWatch() (release func(), err error) {
 }
 
 // watcher is the watcher of a fleet, on its doors.
-func (f *fleet) watcher(a *app, c *applyCmd) *reconcile.Watcher {
-	return &reconcile.Watcher{
+func (f *fleet) watcher(a *app, c *applyCmd, report func(reconcile.Event), listening string) *reconcile.Watcher {
+	return reconcile.NewWatcher(reconcile.Watch{
 		Machine: f.machine,
-		Path:    f.path,
+		File:    f.path,
 		Resync:  c.Resync,
+		Limit:   c.Timeout,
+		Listen:  listening,
 		Linger:  f.client.Linger,
-		Load: func() (*spec.Desired, error) {
-			again, err := a.fleet(f.path)
-			if err != nil {
-				return nil, err
-			}
-			// The path that names the owner may change as links are turned; whose sessions these are may not.
-			again.desired.Owner = f.desired.Owner
-			return again.desired, nil
-		},
+		Report:  report,
+		Load:    f.reader(a),
 		Lock: func(ctx context.Context) (func(), error) {
 			return f.machine.LockApply(ctx, "apply --watch", nil)
 		},
 		Runner: func(d *spec.Desired) reconcile.Runner {
 			return reconcile.Runner{
-				Observe:   reconcile.Observer{Machine: f.machine, Client: f.client, Desired: d}.Observe,
+				Observe:   f.observerFor(d).Observe,
 				Actuators: actuators.All(actuators.Site{Machine: f.machine, Client: f.client, Desired: d, Workers: c.Parallel}),
 				Parallel:  c.Parallel,
 			}
 		},
-		LogTail: func(name string) string { return process.Tail(f.machine.Session(name).DaemonLog(), 5) },
+	}, f.reading())
+}
+
+func (f *fleet) reading() reconcile.Reading {
+	return reconcile.Reading{Desired: f.desired, Text: string(f.text), Path: f.physical}
+}
+
+// reader reads the file of the fleet again and again.
+func (f *fleet) reader(a *app) func() (reconcile.Reading, error) {
+	owner := f.desired.Owner
+	return func() (reconcile.Reading, error) {
+		src, err := a.readSpec(f.path, f.machine)
+		if err != nil {
+			return reconcile.Reading{Refused: err}, nil
+		}
+		d, err := a.resolve(f.machine, src)
+		var registry *registryError
+		switch {
+		case errors.As(err, &registry):
+			return reconcile.Reading{}, err
+		case err != nil:
+			return reconcile.Reading{Refused: err}, nil
+		}
+		// The path that names the owner may change as links are turned; whose sessions these are may not.
+		d.Owner = owner
+		return reconcile.Reading{Desired: d, Text: string(src.text), Path: src.physical}, nil
 	}
 }
 
-// actors runs the watcher beside what wakes and stops it; the first that returns ends all.
-func (c *applyCmd) actors(ctx context.Context, w *reconcile.Watcher) error {
-	var g run.Group
-	ctx, cancel := context.WithCancel(ctx)
-	g.Add(func() error { return w.Run(ctx) }, func(error) { cancel() })
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
+// observed is the document of `status -f F --json` about the file in force.
+func (f *fleet) observed(w *reconcile.Watcher) func(context.Context) ([]byte, error) {
+	return func(ctx context.Context) ([]byte, error) {
+		d := w.Wanted()
+		o, err := f.observerFor(d).Observe(ctx)
+		if err != nil {
+			return nil, err
+		}
+		var b bytes.Buffer
+		err = encodeJSON(&b, fleetDocument(reconcile.StatusOf(d, o)))
+		return b.Bytes(), err
+	}
+}
+
+// forward is an actor that calls do for each signal.
+func forward(signals <-chan os.Signal, do func()) (execute func() error, interrupt func(error)) {
 	done := make(chan struct{})
-	g.Add(func() error {
+	return func() error {
 		for {
 			select {
-			case <-hangups:
-				w.Wake(reconcile.TriggerHangup)
+			case <-signals:
+				do()
 			case <-done:
 				return nil
 			}
 		}
-	}, func(error) { signal.Stop(hangups); close(done) })
-	return g.Run()
+	}, func(error) { close(done) }
 }
 
-func logHandler(w io.Writer, format string) slog.Handler {
-	if format == "json" {
-		return slog.NewJSONHandler(w, nil)
+// serve is an actor that answers requests.
+func serve(s *http.Server, l net.Listener) (execute func() error, interrupt func(error)) {
+	return func() error {
+		err := s.Serve(l)
+		if errors.Is(err, http.ErrServerClosed) {
+			return nil
+		}
+		return err
+	}, func(error) { _ = s.Close() }
+}
+
+// wordsOf are the words of closed sets, as labels have them.
+func wordsOf[T ~string](set []T) []string {
+	out := make([]string, len(set))
+	for i, w := range set {
+		out[i] = string(w)
 	}
-	return slog.NewTextHandler(w, nil)
+	return out
 }
 
-// keeperLog writes what a watcher reports into the log: constant messages, values as pairs.
-type keeperLog struct {
-	log     *slog.Logger
-	machine home.Machine
-	blocked map[string]bool // reports that were logged and still hold
-	failing string
+func newVitals() *vitals.Vitals {
+	return vitals.New(vitals.Words{
+		Version: version, Triggers: wordsOf(reconcile.Triggers), Kinds: wordsOf(reconcile.Kinds), Results: wordsOf(reconcile.Outcomes),
+		SessionStates: wordsOf(reconcile.HomeFacts), DaemonStates: wordsOf(reconcile.DaemonFacts), PinStates: wordsOf(reconcile.Pins),
+	})
 }
 
-func newKeeperLog(log *slog.Logger, m home.Machine) *keeperLog {
-	return &keeperLog{log: log, machine: m, blocked: map[string]bool{}}
-}
-
-func (k *keeperLog) event(e reconcile.Event) {
-	switch e := e.(type) {
-	case reconcile.Ended:
-		k.ended(e.Result)
-	case reconcile.Reloaded:
-		if e.Err != nil {
-			k.log.Error("file refused, the last good one stays in force", "error", e.Err)
+// stateOf is what the figures say of a machine as a pass left it.
+func stateOf(p reconcile.Passed) vitals.State {
+	d, o, left := p.Desired, p.Observed, p.Summary.Remaining
+	s := vitals.State{
+		Converged: left.Converged() && p.Refused == "", RelayUp: o.Relay.Fact == reconcile.RelayUp,
+		Sessions: map[string]int{}, Daemons: map[string]int{}, Edges: map[string]int{}, Drift: map[string]int{},
+		LastPull: map[string]time.Time{},
+	}
+	for _, x := range reconcile.Differences(d, o, left) {
+		if x.Apply == "" {
+			s.Drift[vitals.Unrepairable]++
 		} else {
-			k.log.Info("file in force")
-		}
-	case reconcile.Passed:
-		k.passed(e)
-	}
-}
-
-func (k *keeperLog) ended(r reconcile.Result) {
-	attrs := []any{"kind", string(r.Change.Kind), "subject", subject(r.Change), "reason", r.Change.Reason.Text, "took", r.Took}
-	switch r.Outcome {
-	case reconcile.Done:
-		k.log.Info("changed", attrs...)
-	case reconcile.Failed:
-		k.log.Error("change failed", append(attrs, "error", r.Err)...)
-	case reconcile.Skipped:
-		k.log.Warn("change skipped", append(attrs, "error", r.Err)...)
-	case reconcile.Already:
-	}
-}
-
-// passed logs a pass that did something, and what it could not do, once for as long as it holds.
-func (k *keeperLog) passed(p reconcile.Passed) {
-	if p.Err != nil {
-		if text := p.Err.Error(); text != k.failing {
-			k.failing = text
-			k.log.Error("pass failed", "triggers", p.Triggers, "error", p.Err)
-		}
-		return
-	}
-	k.failing = ""
-	if err := k.machine.Passed(p.At); err != nil {
-		k.log.Warn("time of the pass not noted", "error", err)
-	}
-	now := map[string]bool{}
-	for _, b := range p.Summary.Remaining.Blocked {
-		id := b.Subject + "\x00" + b.Reason.Code
-		now[id] = true
-		if !k.blocked[id] {
-			k.log.Warn("cannot be repaired", "subject", b.Subject, "reason", b.Reason.Text, "next", b.Advice)
+			s.Drift[string(x.Apply)]++
 		}
 	}
-	k.blocked = now
-	if p.Summary.Rounds > 0 {
-		k.log.Info("pass", "triggers", p.Triggers, "rounds", p.Summary.Rounds, "changes", len(p.Summary.Results),
-			"left", len(p.Summary.Remaining.Changes)+len(p.Summary.Remaining.Held), "took", p.Took)
+	for _, w := range d.Sessions {
+		have := o.Session(w.Name)
+		s.Sessions[string(have.Home)]++
+		if w.Daemon {
+			s.Daemons[string(reconcile.DaemonOf(have))]++
+		}
+		var last time.Time
+		for _, slot := range have.Slots {
+			if slot.LastPull != nil && slot.LastPull.After(last) {
+				last = *slot.LastPull
+			}
+		}
+		s.LastPull[w.Name] = last
 	}
+	for _, e := range d.Edges {
+		s.Edges[string(reconcile.EdgeState(o, e[0], e[1]))]++
+	}
+	return s
 }

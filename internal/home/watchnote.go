@@ -1,0 +1,73 @@
+package home
+
+import (
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"time"
+)
+
+// WatchNote is ROOT/watch.json: what the continuous mode of a sessions root knows and nobody else can see. It
+// counts only while the process that it names holds the watch lock, but for Text: a watcher that was killed
+// leaves it to its successor. It is written when it changes, under the watch lock.
+type WatchNote struct {
+	PID        int            `json:"pid"`
+	StartTicks uint64         `json:"start_ticks"`
+	File       string         `json:"file"`               // the wire.yaml as named, absolute
+	Path       string         `json:"path"`               // its physical path when it was last good
+	Owner      string         `json:"owner"`              // of the sessions that it creates
+	Text       string         `json:"text"`               // the wire.yaml in force
+	Refused    string         `json:"refused,omitempty"`  // why the file as it is now is not in force
+	Sessions   []string       `json:"sessions"`           // that the file in force lists
+	Crashing   map[string]int `json:"crashing,omitempty"` // sessions whose daemons keep dying: deaths in a row
+	Listen     string         `json:"listen,omitempty"`   // where /healthz and /metrics are
+}
+
+func (m Machine) watchNote() string { return join(m.Root, "watch.json") }
+
+// ReadWatchNote is the zero note where there is none, or none that parses: it is only news.
+func (m Machine) ReadWatchNote() WatchNote {
+	var n WatchNote
+	data, err := os.ReadFile(m.watchNote())
+	if err != nil || json.Unmarshal(data, &n) != nil {
+		return WatchNote{}
+	}
+	return n
+}
+
+// WriteWatchNote replaces the note.
+func (m Machine) WriteWatchNote(n WatchNote) error {
+	data, err := json.MarshalIndent(n, "", "  ")
+	if err != nil {
+		return err
+	}
+	return replace(m.watchNote(), append(data, '\n'), 0o600, nil)
+}
+
+// DropWatchNote removes the note of a watcher that ends as it was told.
+func (m Machine) DropWatchNote() error {
+	err := os.Remove(m.watchNote())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// Passed notes that a pass of continuous mode is over, and LastPass is when that was: in the time of change
+// of its life lock, so that nothing is written. The zero time says that there was none yet.
+func (m Machine) Passed(at time.Time) error {
+	if at.IsZero() {
+		at = time.Unix(0, 0)
+	}
+	return os.Chtimes(m.WatchLife(), at, at)
+}
+
+// LastPass is the zero time where there was none.
+func (m Machine) LastPass() time.Time {
+	info, err := os.Stat(m.WatchLife())
+	if err != nil || info.ModTime().Unix() == 0 {
+		return time.Time{}
+	}
+	return info.ModTime()
+}
