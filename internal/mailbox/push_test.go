@@ -244,7 +244,7 @@ func TestPushRelayDown(t *testing.T) {
 func TestPushNoRoute(t *testing.T) {
 	w := newWorld(t, "api", "web")
 	w.trust("api", "web", time.Now())
-	w.route("api", "web", home.Endpoint{RelayURL: "http://127.0.0.1:9", SlotID: "aa", SlotToken: identity.NewToken("t"), Scope: home.Local})
+	w.route("api", "web", home.Endpoint{RelayURL: "http://127.0.0.1:9", SlotID: "aa", Scope: home.Local})
 	first := w.send("api", "web", "one")
 	w.send("api", "web", "two")
 	if res := w.push(w.box("api")); !slices.Equal(ids(res.Skipped), []string{first}) || res.Skipped[0].Reason != noRoute {
@@ -253,6 +253,24 @@ func TestPushNoRoute(t *testing.T) {
 	if res := must(w.box("api").Push(t.Context(), PushOptions{Report: true})); !slices.Equal(reasons(res.Skipped), []string{noRoute, noRoute}) {
 		t.Errorf("%+v", res)
 	}
+}
+
+// TestPushAnotherLocalRelay: a sister whose only slot is on another local relay is reached there.
+func TestPushAnotherLocalRelay(t *testing.T) {
+	w := newWorld(t, "api", "web")
+	own := w.relay
+	w.relay = startRelay(t)
+	w.slot("web")
+	w.relay = own
+	w.pin("api", "web")
+	w.pin("web", "api")
+	w.send("api", "web", "one")
+	res := w.push(w.box("api"))
+	if len(res.Pushed) != 1 || res.Pushed[0].Scope != "local" || res.Pushed[0].Endpoint == own.url() {
+		t.Errorf("%+v", res)
+	}
+	w.pull(w.box("web"))
+	w.wantInbox("web", "api", "one")
 }
 
 // TestPushFailover: another endpoint of the same pin goes on where the first one stopped; nothing is

@@ -68,10 +68,15 @@ func (b *Box) job(handle string, relay *home.RelayFile, k *keeper, o PushOptions
 		return nil, err
 	}
 	j := &peerPush{handle: handle, path: path, relay: b.relay, mute: &b.mute, all: relay.Peer(handle), report: o.Report, keeper: k}
-	for _, e := range relay.Routes(handle) {
-		if !e.SlotToken.Zero() {
-			j.routes = append(j.routes, &route{Endpoint: e})
-		}
+	usable := func(e home.Endpoint) bool { return !e.SlotToken.Zero() }
+	routes := slices.DeleteFunc(relay.Routes(handle), func(e home.Endpoint) bool { return !usable(e) })
+	if len(routes) == 0 {
+		// A sister on another local relay: no route leads there by the rules of 4.2, and yet it is on this machine.
+		// The reference's daemon delivers to it, by the flat trio (cli.md 6.1-13).
+		routes = slices.DeleteFunc(slices.Clone(j.all), func(e home.Endpoint) bool { return e.Scope != home.Local || !usable(e) })
+	}
+	for _, e := range routes {
+		j.routes = append(j.routes, &route{Endpoint: e})
 	}
 	p, known := k.sent.get(handle)
 	switch {
