@@ -3,6 +3,7 @@
 package main_test
 
 import (
+	"encoding/json"
 	"errors"
 	"strings"
 )
@@ -105,26 +106,81 @@ func wrongToken(w *world) error {
 var pairAllScript = script{
 	start: up(localRelay, secondRelay),
 	steps: map[string]step{
+		"daemon-once-across-relays-delivers": {
+			row: "delivers-across-relays two-cursor-keys once-leaves-record",
+			ours: together(unchanged("/daemon.pid", "/pending-pair/", "/relay.json"), documentOf(func(doc map[string]any) {
+				doc["push"] = asJSON(`{"pushed":[],"skipped":[{"event_id":"639452186082aa69c71d3bdde9d222b452ec10b247cc704c2d69a056dabbcdc3","peer":"delphi","reason":"duplicate"}]}`)
+				doc["pull"] = asJSON(nothingPulled)
+			})),
+		},
+		"push-across-relays-skips": {
+			row: "delivers-across-relays",
+			ours: documentOf(func(doc map[string]any) {
+				doc["pushed"] = asJSON(`[{"endpoint":"http://127.0.0.1:8772","event_id":"639452186082aa69c71d3bdde9d222b452ec10b247cc704c2d69a056dabbcdc3","peer":"delphi","scope":"local"}]`)
+				doc["skipped"] = asJSON(`[]`)
+			}),
+		},
 		"three-sessions-json": {
 			row: "mesh-by-files", ours: noHandshake,
 			after: all(handshakes("atlas-boreas", "atlas-corvus", "boreas-corvus"), pulled("atlas", "boreas", "corvus")),
 		},
-		"relay-json-of-initiator":            {row: "two-cursor-keys", ours: twoCursors},
-		"relay-json-of-acceptor":             {row: "two-cursor-keys", ours: twoCursors},
-		"inbox-of-initiator":                 {home: "$ROOT/h", check: inboxOfAtlas},
-		"state-tree-of-acceptor-boreas":      {home: "$ROOT/h", check: treeOfBoreas},
-		"half-pair-driven-again":             {row: "mesh-by-files", ours: noHandshake},
-		"different-local-relays-are-paired":  {row: "mesh-by-files", ours: noHandshake},
-		"dead-relay-of-one-session-json":     {before: down(secondRelay)},
-		"both-relays-dead-json":              {before: down(localRelay)},
-		"corrupt-card-of-one-session":        {before: all(up(localRelay), file("h/sessions/fauna/config/wire/agent-card.json", "{"))},
-		"directory-name-differs-from-handle": {before: renamed("h/sessions/eos", "h/sessions/renamed")},
+		"relay-json-of-initiator":           {row: "two-cursor-keys", ours: twoCursors},
+		"relay-json-of-acceptor":            {row: "two-cursor-keys", ours: twoCursors},
+		"inbox-of-initiator":                {home: "$ROOT/h", check: inboxOfAtlas},
+		"state-tree-of-acceptor-boreas":     {home: "$ROOT/h", check: treeOfBoreas, row: "requests-do-not-reappear", ours: noRequest},
+		"half-pair-driven-again":            {row: "mesh-by-files", ours: unchanged("/inbox/", "/pending-inbound-pairs/", "boreas/config/")},
+		"different-local-relays-are-paired": {row: "mesh-by-files", ours: noHandshake},
+		"dead-relay-of-one-session-json":    {before: down(secondRelay), row: "pairs-without-relay mesh-by-files", ours: together(noHandshake, allPaired)},
+		"both-relays-dead-json":             {before: down(localRelay), row: "pairs-without-relay mesh-by-files", ours: together(noHandshake, allPaired, alsoChanged("M h/sessions/fauna/config/wire/relay.json", "M h/sessions/fauna/config/wire/trust.json"))},
+		"corrupt-card-of-one-session":       {before: all(up(localRelay), file("h/sessions/fauna/config/wire/agent-card.json", "{")), row: "pairing-error-words", ours: ourWords},
+		"directory-name-differs-from-handle": {
+			before: renamed("h/sessions/eos", "h/sessions/renamed"),
+			row:    "sisters-by-handle pairing-error-words",
+			ours: together(unchanged("h/sessions/"), ourWords, documentOf(func(doc map[string]any) {
+				for _, n := range doc["results"].([]any) {
+					if r := n.(map[string]any); r["from"] != "fauna" && r["to"] != "fauna" {
+						r["status"] = "already_paired"
+						delete(r, "error")
+					}
+				}
+				doc["pairs_failed"], doc["pairs_succeeded"], doc["pairs_skipped_already_paired"] = 5, 0, 10
+			})),
+		},
 	},
 }
+
+// nothingPulled is what a daemon says that has all its mail. Which event was the last has no part in the record.
+const nothingPulled = `{"cursor_advanced_to":"…","cursor_blocked":false,"rejected":[],"total_seen":0,"written":[]}`
+
+// allPaired: what failed with the reference is paired.
+var allPaired = documentOf(func(doc map[string]any) {
+	for _, n := range doc["results"].([]any) {
+		if r := n.(map[string]any); r["status"] == "failed" {
+			r["status"] = "paired"
+			delete(r, "error")
+			doc["pairs_failed"] = doc["pairs_failed"].(float64) - 1
+			doc["pairs_succeeded"] = doc["pairs_succeeded"].(float64) + 1
+		}
+	}
+})
+
+// ourWords: an error names the file and what is wrong with it.
+var ourWords = documentOf(func(doc map[string]any) {
+	for _, n := range doc["results"].([]any) {
+		if r := n.(map[string]any); r["error"] != nil {
+			r["error"] = "fauna: $ROOT/h/sessions/fauna/config/wire/agent-card.json: does not parse…"
+		}
+	}
+})
 
 // inboxOfAtlas holds the last line from boreas to the record's.
 func inboxOfAtlas(w *world, r *record) error {
 	return eventsIn(atlasHome+"state/wire/inbox/boreas.jsonl")(w, r)
+}
+
+// noRequest: no request of somebody who is pinned.
+func noRequest(_ *world, r *record) {
+	r.All["files"] = json.RawMessage(strings.Replace(string(r.All["files"]), "/pending-inbound-pairs/", "/trash/", 1))
 }
 
 // treeOfBoreas: the acceptor has the record's files.

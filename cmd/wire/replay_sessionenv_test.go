@@ -17,6 +17,7 @@ const userRoot = "user/.local/state/wire/sessions"
 var sessionEnvScript = script{
 	start: up(localRelay),
 	steps: map[string]step{
+		"new-with-daemon":            {row: "no-pending-pair-directory", ours: unchanged("/pending-pair/")},
 		"env-directory-without-card": {before: directory("h/sessions/bare")},
 		"current-through-link":       {before: linkInSrv("link", "atlas")},
 		"current-cwd-removed":        {run: inRemovedDirectory},

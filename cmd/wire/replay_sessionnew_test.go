@@ -21,6 +21,13 @@ import (
 var sessionNewScript = script{
 	start: up(localRelay, federationRelay),
 	steps: map[string]step{
+		"with-daemon-already-running":       {row: "registry-only-when-needed", ours: unchanged("registry.json")},
+		"with-daemon":                       {row: "no-pending-pair-directory", ours: unchanged("/pending-pair/")},
+		"five-failed-claims-again":          {row: "completes-sessions", ours: together(fails, says("error: 5 failed attempts to claim a handle on http://127.0.0.1:8770 for session nnnn"))},
+		"relay-dead-again":                  {row: "completes-sessions", ours: together(alsoChanged("A h/sessions/juno/config/wire/relay.json"), says("slot allocated on http://127.0.0.1:8770 (slot_id=", "claimed juno on http://127.0.0.1:8770"))},
+		"local-only-dead-again":             {row: "completes-sessions", ours: together(unchanged("registry.json"), alsoChanged("A h/sessions/iris/config/wire/relay.json"), says("local slot allocated on http://127.0.0.1:8771 (slot_id="))},
+		"with-local-dead-again":             {row: "adds-local-slot", ours: together(unchanged("registry.json"), alsoChanged("M h/sessions/helios/config/wire/relay.json"), says("local slot allocated on http://127.0.0.1:8771 (slot_id="))},
+		"already-exists-ignores-flags":      {row: "completes-sessions", ours: together(fails, says("error: atlas lacks a slot on http://127.0.0.1:9, and could not get one"))},
 		"derive-1":                          {edit: derived},
 		"derive-2":                          {edit: derived},
 		"derive-9":                          {edit: derived},
@@ -49,21 +56,19 @@ var sessionNewScript = script{
 		"daemon-log":                              {home: "$ROOT/h", check: logBegins},
 		"daemon-process":                          {home: "$ROOT/h", check: daemonProcess},
 		"daemon-count-after-second-call":          {home: "$ROOT/h", check: oneDaemon},
-		"daemon-respawned-on-already-exists":      {before: killed("notus")},
+		"daemon-respawned-on-already-exists":      {before: killed("notus"), row: "registry-only-when-needed", ours: unchanged("registry.json")},
 		"daemon-pid-differs-after-respawn":        {home: "$ROOT/h", check: pidDiffers},
-		"daemon-pid-bare-integer-of-live-process": {before: all(killed("notus"), pidFile("notus", "%d"))},
+		"daemon-pid-bare-integer-of-live-process": {before: all(killed("notus"), pidFile("notus", "%d")), row: "registry-only-when-needed", ours: unchanged("registry.json")},
 		"daemon-started-despite-bare-integer":     {home: "$ROOT/h", check: oneDaemon},
-		"daemon-pid-json-foreign-live-process":    {before: all(killed("notus"), pidFile("notus", `{"pid": %d}`))},
+		"daemon-pid-json-foreign-live-process":    {before: all(killed("notus"), pidFile("notus", `{"pid": %d}`)), row: "daemon-proven", ours: together(unchanged("registry.json"), alsoChanged("M h/sessions/notus/state/wire/daemon.log", "M h/sessions/notus/state/wire/daemon.pid"))},
 		"daemon-pid-unchanged":                    {home: "$ROOT/h", row: "daemon-proven", check: oneDaemon},
-		"daemon-pid-corrupt":                      {before: all(killed("notus"), file("h/sessions/notus/state/wire/daemon.pid", `{"pid": `))},
+		"daemon-pid-corrupt":                      {before: all(killed("notus"), file("h/sessions/notus/state/wire/daemon.pid", `{"pid": `)), row: "registry-only-when-needed", ours: unchanged("registry.json")},
 		"daemon-start-failure-after-already-exists": {before: all(
 			killed("notus"), removed("h/sessions/notus/state/wire/daemon.log"), directory("h/sessions/notus/state/wire/daemon.log"),
-		)},
-		"card-without-did": {before: file("h/sessions/nodid/config/wire/agent-card.json", "{}")},
-		"card-corrupt":     {before: file("h/sessions/badcard/config/wire/agent-card.json", "{")},
-		"fallback-nick-when-registry-holds-__attempt_1": {
-			before: file("h7/sessions/registry.json", `{"by_cwd": {"/a": "__attempt_1"}}`),
-		},
+		), row: "registry-only-when-needed", ours: unchanged("registry.json")},
+		"card-without-did": {before: file("h/sessions/nodid/config/wire/agent-card.json", "{}"), row: "completes-sessions", ours: says("nodid: a card without its private.key; repair or move the file away")},
+		"card-corrupt":     {before: file("h/sessions/badcard/config/wire/agent-card.json", "{"), row: "json-error-words", ours: says("error: $ROOT/h/sessions/badcard/config/wire/agent-card.json: does not parse")},
+		"fallback-nick-when-registry-holds-__attempt_1": {before: file("h7/sessions/registry.json", `{"by_cwd": {"/a": "__attempt_1"}}`), row: "plain-nicks", ours: func(_ *world, r *record) { r.Before = []string{"/^claimed team-1 on /"} }},
 	},
 }
 

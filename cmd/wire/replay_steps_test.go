@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -218,7 +219,7 @@ func provoked(dir, peer string) func(*world, *record) (result, error) {
 	}
 }
 
-// documentOf changes the record's JSON line.
+// documentOf changes the record's JSON line. What is in it has the keys of ours then, in our order.
 func documentOf(change func(doc map[string]any)) func(*world, *record) {
 	return func(_ *world, r *record) {
 		var doc map[string]any
@@ -227,7 +228,16 @@ func documentOf(change func(doc map[string]any)) func(*world, *record) {
 		}
 		change(doc)
 		r.JSON, _ = json.Marshal(doc)
+		maps.DeleteFunc(r.KeyOrder, func(path string, _ json.RawMessage) bool { return path != "" })
 	}
+}
+
+// asJSON is a JSON text of the tests as documentOf wants it.
+func asJSON(text string) (v any) {
+	if err := json.Unmarshal([]byte(text), &v); err != nil {
+		panic(err)
+	}
+	return v
 }
 
 // steppedOver: a pull records what it cannot accept, with a note, and goes on behind it. The cursor is that of
@@ -272,4 +282,21 @@ func tokenOf(home, theirs string) func(*world) error {
 		w.bind(theirs, doc.Self.Token)
 		return nil
 	}
+}
+
+// fails is exit status 1 with the same output.
+func fails(_ *world, r *record) {
+	failed := 1
+	r.Exit = &failed
+}
+
+// done is exit status 0.
+func done(_ *world, r *record) {
+	ok := 0
+	r.Exit = &ok
+}
+
+// alsoChanged adds lines to files_changed.
+func alsoChanged(lines ...string) func(*world, *record) {
+	return func(_ *world, r *record) { r.Changed = append(r.Changed, lines...) }
 }
