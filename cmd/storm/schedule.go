@@ -40,10 +40,26 @@ var weights = []struct {
 	kind   Kind
 	weight int
 }{
-	{KillDaemon, 16}, {KillRelay, 5}, {KillApply, 5}, {KillWatcher, 4}, {StopDaemon, 5}, {StopRelay, 2},
-	{RecordDeleted, 4}, {RecordTorn, 4}, {RecordDecoy, 4}, {RelayLost, 1}, {RelayLostDown, 1}, {PinDeleted, 8},
-	{TrustDeleted, 6}, {RegistryGone, 3}, {RelayRewrite, 8}, {InboxFrozen, 4}, {SpecEdited, 4}, {SpecBroken, 3},
-	{SpecReplaced, 4}, {KillSend, 8},
+	{KillDaemon, 16},
+	{KillRelay, 5},
+	{KillApply, 5},
+	{KillWatcher, 4},
+	{StopDaemon, 5},
+	{StopRelay, 2},
+	{RecordDeleted, 4},
+	{RecordTorn, 4},
+	{RecordDecoy, 4},
+	{RelayLost, 1},
+	{RelayLostDown, 1},
+	{PinDeleted, 8},
+	{TrustDeleted, 6},
+	{RegistryGone, 3},
+	{RelayRewrite, 8},
+	{InboxFrozen, 4},
+	{SpecEdited, 4},
+	{SpecBroken, 3},
+	{SpecReplaced, 4},
+	{KillSend, 8},
 }
 
 // pairwise are the blows with two subjects.

@@ -10,17 +10,23 @@ var identityScript = script{
 	start: up(federationRelay),
 	steps: map[string]step{
 		"init-handle-bad-5": {row: "init-keeps-keys", ours: refused("error: handle must not be empty")},
-		"init-card-only-present": {before: file("f4/config/wire/agent-card.json", "{}"), row: "init-keeps-keys",
-			ours: refused("error: $ROOT/f4/config/wire has a card without its private.key")},
+		"init-card-only-present": {
+			before: file("f4/config/wire/agent-card.json", "{}"), row: "init-keeps-keys",
+			ours: refused("error: $ROOT/f4/config/wire has a card without its private.key"),
+		},
 		"init-home-not-writable": {before: file("f5", "")},
 		"pin-json":               {before: cardFiles},
 		"pin-again":              {row: "pins-not-rewritten", ours: unchanged("trust.json")},
 		"pin-not-json":           {row: "json-error-words", ours: says("error: parsing $ROOT/notjson: ")},
 		"pin-own-card":           {row: "pairs-with-others", ours: refused("error: refusing to add self (`alice` is this very session)")},
-		"claim-relay-ignored-when-bound": {row: "says-which-relay",
-			ours: says("wire claim: this session is bound to http://127.0.0.1:8770, so the nick is claimed there, not on http://127.0.0.1:9")},
-		"whois-unknown": {row: "relay-words",
-			ours: says("error: well_known_agent_card_a2a failed: 404 Not Found: {\"error\":\"nick not claimed on this relay\"}")},
+		"claim-relay-ignored-when-bound": {
+			row:  "says-which-relay",
+			ours: says("wire claim: this session is bound to http://127.0.0.1:8770, so the nick is claimed there, not on http://127.0.0.1:9"),
+		},
+		"whois-unknown": {
+			row:  "relay-words",
+			ours: says("error: well_known_agent_card_a2a failed: 404 Not Found: {\"error\":\"nick not claimed on this relay\"}"),
+		},
 		"peers-json-odd-entries": {before: editJSON("a/config/wire/trust.json", func(doc map[string]any) {
 			agents := doc["agents"].(map[string]any)
 			carol := agents["carol"].(map[string]any)
@@ -29,8 +35,10 @@ var identityScript = script{
 			agents["zoe"] = map[string]any{"tier": "TRUSTED", "did": "did:wire:zoe"}
 			agents["empty"] = map[string]any{}
 		})},
-		"peers-trust-corrupt": {before: file("a/config/wire/trust.json", "{"), row: "json-error-words",
-			ours: says("error: $ROOT/a/config/wire/trust.json: does not parse: ")},
+		"peers-trust-corrupt": {
+			before: file("a/config/wire/trust.json", "{"), row: "json-error-words",
+			ours: says("error: $ROOT/a/config/wire/trust.json: does not parse: "),
+		},
 	},
 }
 

@@ -24,17 +24,23 @@ var pairingScript = script{
 	steps: map[string]step{
 		"add-again":                   {row: "pins-not-rewritten", ours: unchanged("trust.json")},
 		"add-known-domain-no-warning": {row: "pins-not-rewritten", ours: unchanged("trust.json")},
-		"add-self": {row: "pairs-with-others",
-			ours: refused("wire add: WARN unfamiliar relay domain `example.test`.", "error: refusing to add self (`alice` is this very session)")},
+		"add-self": {
+			row:  "pairs-with-others",
+			ours: refused("wire add: WARN unfamiliar relay domain `example.test`.", "error: refusing to add self (`alice` is this very session)"),
+		},
 
 		"pull-b": {row: "cursor-never-blocked", ours: steppedOver(requestStored, false, true, "M b/config/wire/relay.json")},
-		"accept-relay-json": {row: "cursor-never-blocked",
-			ours: withCursor("f511620052dab45a7cc62766e816b00b9c7f253a438d66184b349f56223dd9c9", "last_pulled_event_id")},
+		"accept-relay-json": {
+			row:  "cursor-never-blocked",
+			ours: withCursor("f511620052dab45a7cc62766e816b00b9c7f253a438d66184b349f56223dd9c9", "last_pulled_event_id"),
+		},
 		"pull-a-ack": {row: "pairs-with-others", ours: together(unchanged("alice"), documentOf(func(doc map[string]any) {
 			doc["total_seen"], doc["written"] = 1, doc["written"].([]any)[1:]
 		}))},
-		"pull-b-again-reappears": {row: "requests-do-not-reappear",
-			ours: nothingNew("f511620052dab45a7cc62766e816b00b9c7f253a438d66184b349f56223dd9c9")},
+		"pull-b-again-reappears": {
+			row:  "requests-do-not-reappear",
+			ours: nothingNew("f511620052dab45a7cc62766e816b00b9c7f253a438d66184b349f56223dd9c9"),
+		},
 		"list-inbound-reappeared": {row: "requests-do-not-reappear", ours: noRequests},
 
 		"pull-c":               {row: "cursor-never-blocked", ours: steppedOver(requestStored, false, true, "M c/config/wire/relay.json")},
@@ -57,16 +63,22 @@ var pairingScript = script{
 		"forget-self":                        {row: "forget-peer-careful", ours: refused("error: refusing to forget self (`alice` is this very session)")},
 
 		"sister-pull": {row: "cursor-never-blocked", ours: steppedOver(requestStored, false, false, "M "+boreasHome+"config/wire/relay.json")},
-		"sister-accept-relay-json": {row: "cursor-never-blocked",
-			ours: withCursor("77fd5681d99ff4568033ded7e8209b88546aede2b7a4aa69b3569ea03aaa9338", "last_pulled_event_id", "last_pulled_event_id_local")},
+		"sister-accept-relay-json": {
+			row:  "cursor-never-blocked",
+			ours: withCursor("77fd5681d99ff4568033ded7e8209b88546aede2b7a4aa69b3569ea03aaa9338", "last_pulled_event_id", "last_pulled_event_id_local"),
+		},
 		"sister-ack-event": {home: "$ROOT/h/sessions/atlas", check: eventsIn(atlasHome + "state/wire/inbox/boreas.jsonl")},
 		"sister-dual-text": {row: "pins-not-rewritten", ours: unchanged("trust.json")},
-		"sister-without-card": {before: directory("h/sessions/bare"), row: "os-error-words",
-			ours: says("error: reading sister card \"$ROOT/h/sessions/bare/config/wire/agent-card.json\": no such file or directory")},
+		"sister-without-card": {
+			before: directory("h/sessions/bare"), row: "os-error-words",
+			ours: says("error: reading sister card \"$ROOT/h/sessions/bare/config/wire/agent-card.json\": no such file or directory"),
+		},
 		"sister-without-endpoints": {before: withoutEndpoints},
 		"self-without-endpoints":   {before: renamed(atlasHome+"config/wire/relay.json", atlasHome+"config/wire/away")},
-		"sister-relay-flag-ignored": {before: renamed(atlasHome+"config/wire/away", atlasHome+"config/wire/relay.json"),
-			row: "pins-not-rewritten", ours: unchanged("trust.json")},
+		"sister-relay-flag-ignored": {
+			before: renamed(atlasHome+"config/wire/away", atlasHome+"config/wire/relay.json"),
+			row:    "pins-not-rewritten", ours: unchanged("trust.json"),
+		},
 		"sister-relay-dead-pin-stays": {before: down(localRelay)},
 	},
 }

@@ -153,12 +153,18 @@ func TestArrival(t *testing.T) {
 		want  string
 	}{
 		{canon.Doc{}, `{"peer":"api","event_id":"","kind":"0","body_preview":"","verified":true,"timestamp":"","raw":{}}`},
-		{canon.Doc{"kind": uint64(1001), "body": nil, "event_id": uint64(1)},
-			`{"peer":"api","event_id":"","kind":"1001","body_preview":"null","verified":true,"timestamp":"","raw":{"body":null,"event_id":1,"kind":1001}}`},
-		{canon.Doc{"type": "note", "body": canon.Doc{"a": uint64(1)}, "timestamp": "t"},
-			`{"peer":"api","event_id":"","kind":"note","body_preview":"{\"a\":1}","verified":true,"timestamp":"t","raw":{"body":{"a":1},"timestamp":"t","type":"note"}}`},
-		{canon.Doc{"body": long},
-			`{"peer":"api","event_id":"","kind":"0","body_preview":"` + long[:240] + `","verified":true,"timestamp":"","raw":{"body":"` + long + `"}}`},
+		{
+			canon.Doc{"kind": uint64(1001), "body": nil, "event_id": uint64(1)},
+			`{"peer":"api","event_id":"","kind":"1001","body_preview":"null","verified":true,"timestamp":"","raw":{"body":null,"event_id":1,"kind":1001}}`,
+		},
+		{
+			canon.Doc{"type": "note", "body": canon.Doc{"a": uint64(1)}, "timestamp": "t"},
+			`{"peer":"api","event_id":"","kind":"note","body_preview":"{\"a\":1}","verified":true,"timestamp":"t","raw":{"body":{"a":1},"timestamp":"t","type":"note"}}`,
+		},
+		{
+			canon.Doc{"body": long},
+			`{"peer":"api","event_id":"","kind":"0","body_preview":"` + long[:240] + `","verified":true,"timestamp":"","raw":{"body":"` + long + `"}}`,
+		},
 	} {
 		if got := string(arrivalOf("api", c.event, true).JSON()); got != c.want {
 			t.Errorf("got  %s\nwant %s", got, c.want)
