@@ -55,6 +55,7 @@ func Run(ctx context.Context, c Config) error {
 	if err := c.Session.Ensure(); err != nil {
 		return refuse(err)
 	}
+	c.Stderr = process.CappedLog(c.Stderr, c.Session.DaemonLog())
 	d := &daemon{
 		Config: c,
 		relay:  client.New(callTimeout),

@@ -46,7 +46,6 @@ func (e *StartError) Error() string {
 const (
 	readyIn   = 10 * time.Second
 	lastWords = 2 * time.Second // from "error" on the pipe to the end of the process
-	maxLog    = 4 << 20         // a log larger than this is put aside at the next start
 	maxTail   = 2 << 10
 )
 
@@ -186,26 +185,6 @@ func (s Spec) environ(from []string) []string {
 	}
 	slices.Sort(env[len(env)-len(s.Env):])
 	return append(env, readyFD+"=3")
-}
-
-// openLog opens the log for appending and says where this start begins. One that has grown too large
-// makes room: nobody else trims it.
-func openLog(path string) (f *os.File, from int64, err error) {
-	if st, err := os.Stat(path); err == nil && st.Mode().IsRegular() && st.Size() > maxLog {
-		if err := os.Rename(path, path+".1"); err != nil {
-			return nil, 0, err
-		}
-	}
-	f, err = os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, 0, err
-	}
-	from, err = f.Seek(0, io.SeekEnd)
-	if err != nil {
-		f.Close()
-		return nil, 0, err
-	}
-	return f, from, nil
 }
 
 // Tail is the last lines of a log, at most n of them, for people.

@@ -83,6 +83,7 @@ func Serve(ctx context.Context, c Config) error {
 		return err
 	}
 	defer release()
+	c.Stderr = process.CappedLog(c.Stderr, LogFile(c.StateDir))
 	st, err := openStore(c.StateDir, c.Stderr)
 	if err != nil {
 		return err

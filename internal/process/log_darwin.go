@@ -1,0 +1,6 @@
+package process
+
+import "golang.org/x/sys/unix"
+
+// dupOver makes the descriptor to another name of from's file.
+func dupOver(from, to int) error { return unix.Dup2(from, to) }
