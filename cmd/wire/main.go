@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -18,6 +19,7 @@ import (
 	"golang.org/x/term"
 
 	"wirefleet.dev/wire/internal/home"
+	"wirefleet.dev/wire/internal/relay/client"
 )
 
 // version is our own; release builds set it with -ldflags "-X main.version=...".
@@ -27,10 +29,16 @@ var version = "0.1.0-dev"
 const level = "0.6.10"
 
 func main() {
-	ctx, stop := untilSignal(context.Background())
+	args, s := os.Args[1:], std()
+	ctx, stop := untilSignal(context.Background(), args)
 	defer stop()
-	os.Exit(execute(ctx, os.Args[1:], std()))
+	client.OnInsecure(func() { fmt.Fprintln(s.err, insecure) })
+	os.Exit(execute(ctx, args, s))
 }
+
+// insecure is coloured even where nobody sees colours, as in the reference: it must not be overlooked in a log.
+const insecure = "\x1b[1;31mwire: WARNING\x1b[0m WIRE_INSECURE_SKIP_TLS_VERIFY=1 is set; TLS verification is DISABLED: " +
+	"whoever is on the way to a relay can read slot tokens and take the mail"
 
 // streams are what a command talks through.
 type streams struct {
@@ -61,18 +69,30 @@ type app struct {
 	node     *kong.Node // the command that runs
 }
 
-// untilSignal ends with the first SIGINT or SIGTERM; a second one exits at once.
-func untilSignal(parent context.Context) (context.Context, func()) {
+// untilSignal ends with the first SIGINT or SIGTERM; a second one exits at once. The end of the terminal ends
+// it, too, unless that is ignored (nohup) or means something else; it may come twice, from kernel and shell.
+func untilSignal(parent context.Context, args []string) (context.Context, func()) {
 	ctx, cancel := context.WithCancel(parent)
 	got := make(chan os.Signal, 2)
 	signal.Notify(got, syscall.SIGINT, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) && !looksOnHangup(args) {
+		signal.Notify(got, syscall.SIGHUP)
+	}
 	go func() {
 		<-got
 		cancel()
-		<-got
-		os.Exit(130)
+		for s := range got {
+			if s != syscall.SIGHUP {
+				os.Exit(130)
+			}
+		}
 	}()
 	return ctx, func() { signal.Stop(got); cancel() }
+}
+
+// looksOnHangup says whether args are continuous mode, for which SIGHUP means to look again.
+func looksOnHangup(args []string) bool {
+	return len(args) > 1 && args[0] == "apply" && slices.Contains(args[1:], "--watch")
 }
 
 // exit is an error that has said what it had to say: only its status is left.
@@ -125,7 +145,7 @@ func (a *app) dispatch(args []string) error {
 		kong.Vars{"version": "wire " + level + " (" + version + ")"},
 	}
 	for _, c := range selected(args) {
-		options = append(options, kong.DynamicCommand(c.name, c.help, "", c.make()))
+		options = append(options, c.option())
 	}
 	parser, err := kong.New(a.program, options...)
 	if err != nil {

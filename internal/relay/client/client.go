@@ -18,6 +18,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"wirefleet.dev/wire/internal/identity"
@@ -66,6 +67,11 @@ func New(timeout time.Duration) *Client {
 		Protocols:           protocols,
 	}
 	if InsecureTLS() {
+		warnOnce.Do(func() {
+			if warn != nil {
+				warn()
+			}
+		})
 		t.TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
 	}
 	return &Client{
@@ -78,8 +84,7 @@ func New(timeout time.Duration) *Client {
 // Close lets idle connections go.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// InsecureTLS says whether WIRE_INSECURE_SKIP_TLS_VERIFY switches certificate checks off (8.1). Whoever owns
-// stderr owes the user a warning then.
+// InsecureTLS says whether WIRE_INSECURE_SKIP_TLS_VERIFY switches certificate checks off (8.1).
 func InsecureTLS() bool {
 	switch strings.ToLower(os.Getenv("WIRE_INSECURE_SKIP_TLS_VERIFY")) {
 	case "1", "true", "yes", "on":
@@ -87,6 +92,15 @@ func InsecureTLS() bool {
 	}
 	return false
 }
+
+var (
+	warn     func()
+	warnOnce sync.Once
+)
+
+// OnInsecure has f called once, when the first client that checks no certificate is made: whoever owns stderr
+// owes the user a warning then (8.1). It is for the start of a program.
+func OnInsecure(f func()) { warn = f }
 
 // redirect follows at most ten, and keeps the token from any other host or port: net/http would hand it to
 // another port of the same host, which on loopback is another program.
