@@ -15,7 +15,11 @@ var groups = []kong.Group{
 	{Key: "peers", Title: "Peers:"},
 	{Key: "messages", Title: "Messages:"},
 	{Key: "processes", Title: "Processes:"},
+	{Key: "later", Title: "Not there yet:"},
 }
+
+// aliases are second names of commands.
+var aliases = map[string]string{"join": "pair-join"}
 
 // commands is the table, in the order of the help.
 func commands() []command {
@@ -59,16 +63,42 @@ func commands() []command {
 		{"mesh", "Reach all peers, or one by its role.", "messages", func() any { return new(meshCmd) }},
 		{"daemon", "Serve a session: push and pull as things happen.", "processes", func() any { return new(daemonCmd) }},
 		{"relay-server", "Serve mailboxes over HTTP.", "processes", func() any { return new(relayCmd) }},
+		{"pair", "Make an identity and pair by code phrase.", "later", func() any { return new(pairCmd) }},
+		{"pair-host", "Begin a pairing by code phrase.", "later", func() any { return new(pairHostCmd) }},
+		{"pair-join", "Join a pairing by its code phrase.", "later", func() any { return new(pairJoinCmd) }},
+		{"pair-confirm", "Confirm the digits of a pairing.", "later", func() any { return new(pairConfirmCmd) }},
+		{"pair-cancel", "Cancel a pairing of this session.", "later", func() any { return new(pairCancelCmd) }},
+		{"pair-watch", "Wait for a pairing.", "later", func() any { return new(pairWatchCmd) }},
+		{"pair-abandon", "Free a code phrase at the relay.", "later", func() any { return new(pairAbandonCmd) }},
+		{"invite", "Print a URL by which others can pair.", "later", func() any { return new(inviteCmd) }},
+		{"accept", "Pair by an invite.", "later", func() any { return new(acceptInviteCmd) }},
+		{"mcp", "Serve an agent host over MCP.", "later", func() any { return new(mcpCmd) }},
+		{"setup", "Tell agent hosts of `wire mcp`.", "later", func() any { return new(setupCmd) }},
 	}
 }
 
+// find is the command of that name or alias.
 func find(name string) (command, bool) {
+	if full, ok := aliases[name]; ok {
+		name = full
+	}
 	for _, c := range commands() {
 		if c.name == name {
 			return c, true
 		}
 	}
 	return command{}, false
+}
+
+// option puts the command into a command-line model.
+func (c command) option() kong.Option {
+	var tags []string
+	for alias, name := range aliases {
+		if name == c.name {
+			tags = append(tags, `aliases:"`+alias+`"`)
+		}
+	}
+	return kong.DynamicCommand(c.name, c.help, "", c.make(), tags...)
 }
 
 // selected are the commands whose model is needed for args: one where the first argument names it.

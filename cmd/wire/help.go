@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -27,7 +28,7 @@ func (a *app) printHelp(w io.Writer, n *kong.Node) {
 	fmt.Fprintln(w, usageLine(n))
 	switch {
 	case n.Parent == nil:
-		printGroups(w)
+		printGroups(w, n)
 	case len(n.Children) > 0:
 		fmt.Fprint(w, "\nCommands:\n")
 		var rows [][2]string
@@ -102,17 +103,73 @@ func printRows(w io.Writer, rows [][2]string) {
 }
 
 // printGroups lists the command table: names with a help line for the fleet, names alone for the rest, so
-// that everything fits on one screen.
-func printGroups(w io.Writer) {
+// that everything fits on one screen; `session` has most of its own group's behind it.
+func printGroups(w io.Writer, program *kong.Node) {
 	all := commands()
 	for _, g := range groups {
 		fmt.Fprintf(w, "\n%s\n", g.Title)
 		var rows [][2]string
+		var names []string
 		for _, c := range all {
 			if c.group == g.Key {
 				rows = append(rows, [2]string{c.name, c.help})
+				names = append(names, c.names()...)
+				if g.Key == "sessions" {
+					names = append(names[:len(names)-1], below(program, c.name)...)
+				}
 			}
 		}
-		printRows(w, rows)
+		if g.Key == "fleet" {
+			printRows(w, rows)
+		} else {
+			printNames(w, names)
+		}
 	}
+}
+
+// below are the subcommands of a command, in full.
+func below(program *kong.Node, name string) []string {
+	var list []string
+	for _, c := range program.Children {
+		if c.Name == name {
+			for _, sub := range c.Children {
+				list = append(list, name+" "+sub.Name)
+			}
+		}
+	}
+	return list
+}
+
+// names are the command's own and its aliases.
+func (c command) names() []string {
+	names := []string{c.name}
+	for alias, name := range aliases {
+		if name == c.name {
+			names = append(names, alias)
+		}
+	}
+	slices.Sort(names[1:])
+	return names
+}
+
+const screen = 80 // columns
+
+// printNames prints names with commas, as many to a line as a screen takes.
+func printNames(w io.Writer, names []string) {
+	line := ""
+	for i, n := range names {
+		if i < len(names)-1 {
+			n += ","
+		}
+		switch {
+		case line == "":
+			line = "  " + n
+		case len(line)+1+len(n) > screen:
+			fmt.Fprintln(w, line)
+			line = "  " + n
+		default:
+			line += " " + n
+		}
+	}
+	fmt.Fprintln(w, line)
 }

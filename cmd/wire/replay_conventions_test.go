@@ -9,7 +9,8 @@ var conventionsScript = script{steps: map[string]step{
 	"flag-empty-value-eq": {row: "next-steps", ours: func(_ *world, r *record) {
 		r.Lines[len(r.Lines)-1] = "next step: `wire bind-relay <url>` to get a slot on a relay"
 	}},
-	"session-help": {needs: []string{"session new", "session pair-all-local", "session destroy"}},
+	"positional-dash-after-double-dash": {row: "os-error-words", ours: says("error: reading -x: no such file or directory")},
+	"session-help":                      {needs: []string{"session new", "session pair-all-local", "session destroy"}},
 }}
 
 // without is a list without one of its entries.

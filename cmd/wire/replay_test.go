@@ -384,13 +384,22 @@ func help(path string) string {
 	return string(out)
 }
 
-var commandRow = regexp.MustCompile(`(?m)^  ([a-z][a-z-]*)(?:, ([a-z-]+))?\s`)
+// commandRow is one subcommand with its help, commandList are names alone.
+var (
+	commandRow  = regexp.MustCompile(`(?m)^  ([a-z][a-z-]*)\s`)
+	commandList = regexp.MustCompile(`(?m)^  [a-z-]+(?:, [a-z-]+)*,?$`)
+)
 
 func commandsIn(help string) []string {
 	help, _, _ = strings.Cut(help, "\nOptions:\n")
 	var list []string
+	for _, names := range commandList.FindAllString(help, -1) {
+		for _, n := range strings.Split(names, ",") {
+			list = append(list, strings.TrimSpace(n))
+		}
+	}
 	for _, m := range commandRow.FindAllStringSubmatch(help, -1) {
-		list = append(list, m[1:]...)
+		list = append(list, m[1])
 	}
 	return list
 }
