@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"wirefleet.dev/wire/actuators"
+	"wirefleet.dev/wire/internal/enroll"
 	"wirefleet.dev/wire/internal/home"
 	"wirefleet.dev/wire/internal/identity"
 	"wirefleet.dev/wire/reconcile"
@@ -53,14 +54,14 @@ type Made struct {
 	Existed bool // it had a card before
 	DID     string
 	Handle  string
-	KeyID   string // "" without a readable card
-	Shown   bool   // there is a card to show
+	Info    identity.CardInfo // zero where the card says too little
+	Shown   bool              // there is a card to show
 
-	Slot    string   // id of the federation slot that it got now; "" for none
-	Local   string   // of the local one
-	Nick    string   // that it has claimed now
-	Refused []error  // why it could not have other nicks
-	Remarks []string // for people: what was not done, and what to do
+	Slot    *home.Endpoint // the federation slot that it got now; nil: none
+	Local   *home.Endpoint // the local one
+	Nick    string         // that it has claimed now
+	Refused []error        // why it could not have other nicks
+	Remarks []string       // for people: what was not done, and what to do
 }
 
 // moreNicks is how many nicks are tried beside the name.
@@ -71,6 +72,11 @@ const moreNicks = 4
 //
 // An error comes with what was made, unless nothing was.
 func (s Site) New(ctx context.Context, w Wish) (*Made, error) {
+	for _, url := range []string{w.Relay, w.LocalRelay} {
+		if err := enroll.CheckRelay(url); err != nil {
+			return nil, err
+		}
+	}
 	unlock, err := s.lock(ctx, "session new")
 	if err != nil {
 		var held *home.LockedError
@@ -222,9 +228,9 @@ func (n *creation) took(sum reconcile.Summary) {
 			switch {
 			case trim(e.RelayURL) != r.Change.Relay:
 			case e.Scope == home.Local:
-				n.made.Local = e.SlotID
+				n.made.Local = &e
 			default:
-				n.made.Slot = e.SlotID
+				n.made.Slot = &e
 			}
 		}
 	}
@@ -409,7 +415,7 @@ func (m *Made) readCard() error {
 		m.Handle = identity.DID(m.DID).Handle()
 	}
 	if info, err := identity.ReadCard(card); err == nil {
-		m.KeyID = info.KeyID
+		m.Info = info
 	}
 	return nil
 }

@@ -67,11 +67,17 @@ func (a *app) makeIdentity(s home.Session, who enroll.Person, relay string) (inf
 }
 
 func sayInit(w io.Writer, s home.Session, info identity.CardInfo, bound *home.Endpoint) error {
-	fmt.Fprintf(w, "generated %s (ed25519:%s)\nconfig written to %s\n", info.DID, info.KeyID, s.ConfigDir())
 	next := "`wire bind-relay <url>` to get a slot on a relay"
 	if bound != nil {
-		fmt.Fprintf(w, "bound to relay %s (slot %s)\n", bound.RelayURL, bound.SlotID)
 		next = "`wire add <peer>@<relay>` to pair with somebody, `wire claim <nick>` to be found"
+	}
+	return sayIdentity(w, s, info, bound, next)
+}
+
+func sayIdentity(w io.Writer, s home.Session, info identity.CardInfo, bound *home.Endpoint, next string) error {
+	fmt.Fprintf(w, "generated %s (ed25519:%s)\nconfig written to %s\n", info.DID, info.KeyID, s.ConfigDir())
+	if bound != nil {
+		fmt.Fprintf(w, "bound to relay %s (slot %s)\n", bound.RelayURL, bound.SlotID)
 	}
 	_, err := fmt.Fprintf(w, "\nnext step: %s\n", next)
 	return err

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net/url"
 	"strings"
 	"time"
 
@@ -51,7 +50,9 @@ func (c *sessionNewCmd) Run(a *app) error {
 	if made == nil {
 		return failure
 	}
-	a.tellMade(made, w)
+	if err := a.sayMade(made, w); err != nil {
+		return err
+	}
 	if failure != nil && !(made.Existed && made.Shown) {
 		return failure
 	}
@@ -61,9 +62,9 @@ func (c *sessionNewCmd) Run(a *app) error {
 	return failure
 }
 
-// tellMade prints what happened on the way: of a new session on stdout, where the reference's children print,
+// sayMade prints what happened on the way: of a new session on stdout, where the reference's children print,
 // except what went wrong.
-func (a *app) tellMade(m *verbs.Made, w verbs.Wish) {
+func (a *app) sayMade(m *verbs.Made, w verbs.Wish) error {
 	for _, line := range m.Remarks {
 		fmt.Fprintf(a.err, "wire session new: %s\n", line)
 	}
@@ -71,28 +72,27 @@ func (a *app) tellMade(m *verbs.Made, w verbs.Wish) {
 		a.fail(err)
 	}
 	switch {
-	case m.Existed && m.Slot != "":
-		fmt.Fprintf(a.err, "wire session new: slot allocated on %s (slot_id=%s)\n", w.Relay, m.Slot)
-	case !m.Existed && m.KeyID != "" && (m.Slot != "" || w.LocalOnly):
-		fmt.Fprintf(a.out, "generated %s (ed25519:%s)\n", m.DID, m.KeyID)
-		fmt.Fprintf(a.out, "config written to %s\n", m.Session.ConfigDir())
-		if m.Slot != "" {
-			fmt.Fprintf(a.out, "bound to relay %s (slot %s)\n", trimmed(w.Relay), m.Slot)
+	case m.Existed && m.Slot != nil:
+		fmt.Fprintf(a.err, "wire session new: slot allocated on %s (slot_id=%s)\n", w.Relay, m.Slot.SlotID)
+	case !m.Existed && m.Info.KeyID != "" && (m.Slot != nil || w.LocalOnly):
+		next := "`wire session pair-all-local` pairs it with the other sessions of this machine"
+		if err := sayIdentity(a.out, m.Session, m.Info, m.Slot, next); err != nil {
+			return err
 		}
-		fmt.Fprintln(a.out, "\nnext step: `wire session pair-all-local` pairs it with the other sessions of this machine")
 	}
 	switch {
 	case m.Nick == "":
 	case m.Existed:
 		fmt.Fprintf(a.err, "wire session new: claimed %s on %s\n", m.Nick, w.Relay)
 	default:
-		at := m.Nick + "@" + host(w.Relay)
-		fmt.Fprintf(a.out, "claimed %s on %s — others can reach you at: %s\n", m.Nick, trimmed(w.Relay), at)
-		fmt.Fprintf(a.out, "verify with: wire whois %s\n", at)
+		if err := a.sayClaimed(m.Nick, strings.TrimRight(w.Relay, "/")); err != nil {
+			return err
+		}
 	}
-	if m.Local != "" {
-		fmt.Fprintf(a.err, "wire session new: local slot allocated on %s (slot_id=%s)\n", w.LocalRelay, m.Local)
+	if m.Local != nil {
+		fmt.Fprintf(a.err, "wire session new: local slot allocated on %s (slot_id=%s)\n", w.LocalRelay, m.Local.SlotID)
 	}
+	return nil
 }
 
 func (c *sessionNewCmd) print(a *app, m *verbs.Made, cwd string) error {
@@ -115,14 +115,4 @@ func (c *sessionNewCmd) print(a *app, m *verbs.Made, cwd string) error {
 	_, err := fmt.Fprintf(a.out, "%s\n  name:   %s\n  handle: %s\n  did:    %s\n  home:   %s\n\nactivate with:\n  %s\n",
 		title, m.Name, m.Handle, m.DID, m.Session.Dir, export)
 	return err
-}
-
-func trimmed(relay string) string { return strings.TrimRight(relay, "/") }
-
-// host is "host[:port]" of a relay's URL, as addresses name it.
-func host(relay string) string {
-	if u, err := url.Parse(relay); err == nil && u.Host != "" {
-		return u.Host
-	}
-	return relay
 }

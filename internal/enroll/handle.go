@@ -97,7 +97,7 @@ type Claimed struct {
 // Claim gives a session a nick in the directory of its relay (pairing.md 5). The nick is judged before any
 // network.
 func Claim(ctx context.Context, c *client.Client, s home.Session, o ClaimOptions) (Claimed, error) {
-	if err := CheckClaim(o.Nick); err != nil {
+	if err := identity.CheckClaim(o.Nick); err != nil {
 		return Claimed{}, err
 	}
 	if err := CheckRelay(o.PublicURL); err != nil {
@@ -119,15 +119,4 @@ func Claim(ctx context.Context, c *client.Client, s home.Session, o ClaimOptions
 		return Claimed{}, errors.New("the relay answered, but not that the nick is ours: " + string(answer))
 	}
 	return Claimed{Relay: relay, Answer: answer, Elsewhere: o.Relay != "" && trim(o.Relay) != trim(relay)}, nil
-}
-
-// CheckClaim refuses a nick that cannot be claimed anywhere.
-func CheckClaim(nick string) error {
-	if err := identity.CheckNick(nick); err != nil {
-		return err
-	}
-	if identity.ReservedNick(nick) {
-		return fmt.Errorf("phyllis: %s won't fit in the books — the nick is reserved", identity.Quote(nick))
-	}
-	return nil
 }
