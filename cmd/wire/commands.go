@@ -15,6 +15,7 @@ var groups = []kong.Group{
 	{Key: "peers", Title: "Peers:"},
 	{Key: "messages", Title: "Messages:"},
 	{Key: "processes", Title: "Processes:"},
+	{Key: "upkeep", Title: "Looking after it:"},
 	{Key: "later", Title: "Not there yet:"},
 }
 
@@ -63,6 +64,7 @@ func commands() []command {
 		{"mesh", "Reach all peers, or one by its role.", "messages", func() any { return new(meshCmd) }},
 		{"daemon", "Serve a session: push and pull as things happen.", "processes", func() any { return new(daemonCmd) }},
 		{"relay-server", "Serve mailboxes over HTTP.", "processes", func() any { return new(relayCmd) }},
+		{"diag", "Trace what a session pulls.", "upkeep", func() any { return new(diagCmd) }},
 		{"pair", "Make an identity and pair by code phrase.", "later", func() any { return new(pairCmd) }},
 		{"pair-host", "Begin a pairing by code phrase.", "later", func() any { return new(pairHostCmd) }},
 		{"pair-join", "Join a pairing by its code phrase.", "later", func() any { return new(pairJoinCmd) }},

@@ -17,6 +17,8 @@ import (
 var operationsScript = script{
 	start: up(localRelay, federationRelay),
 	steps: map[string]step{
+		"daemon-once-with-diag":            {row: "once-leaves-record no-pending-pair-directory", ours: unchanged("/daemon.pid", "/pending-pair/")},
+		"new-atlas":                        {row: "no-pending-pair-directory", ours: unchanged("/pending-pair/")},
 		"service-status-absent":            {before: managers(0), run: managed},
 		"service-install":                  {run: managed},
 		"unit-file-install":                {home: "$ROOT/user", check: unitFile},

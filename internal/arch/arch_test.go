@@ -69,8 +69,11 @@ var house = map[string]room{
 		[]string{"internal/census", "internal/home", "internal/process"},
 		"it starts what is not there; what the started one does is not its affair",
 	},
+	"internal/diag": {
+		[]string{"internal/canon", "internal/home"}, "a trace says what others tell it: it knows where it stands and no more",
+	},
 	"internal/mailbox": {
-		[]string{"internal/canon", "internal/home", "internal/identity", "internal/relay/client"},
+		[]string{"internal/canon", "internal/diag", "internal/home", "internal/identity", "internal/relay/client"},
 		"messages move between files and slots, whether or not a daemon runs",
 	},
 	"internal/daemon": {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"wirefleet.dev/wire/internal/canon"
+	"wirefleet.dev/wire/internal/diag"
 	"wirefleet.dev/wire/internal/home"
 	"wirefleet.dev/wire/internal/identity"
 	"wirefleet.dev/wire/internal/relay/client"
@@ -105,7 +106,20 @@ func (b *Box) Pull(ctx context.Context) (PullResult, error) {
 		errs = append(errs, p.err)
 	}
 	b.in.trim(touched)
+	b.trace(out)
 	return out, errors.Join(errs...)
+}
+
+// trace notes what a pull brought for whoever looks for a fault.
+func (b *Box) trace(r PullResult) {
+	var at any
+	if r.Cursor != "" {
+		at = r.Cursor
+	}
+	diag.Emit(b.home, "pull", canon.Doc{
+		"advance_to": at, "blocked": false, "events_in": uint64(r.TotalSeen),
+		"rejected": uint64(len(r.Rejected)), "written": uint64(len(r.Written)),
+	}, time.Now())
 }
 
 // ownSlots is what a pull needs of relay.json, kept while the file is as it was: with 400 peers it is 200 kB,
