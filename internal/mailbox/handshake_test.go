@@ -172,3 +172,40 @@ func TestRequestsBounded(t *testing.T) {
 		t.Errorf("%d files", len(names))
 	}
 }
+
+// TestRefusedStays: a request that was refused is not made again by the same event, nor by an older one of the
+// same sender that comes up once more; a new one is (pairing.md Q2).
+func TestRefusedStays(t *testing.T) {
+	w := newWorld(t, "web")
+	w.event("mallory", "")
+	drop := func(at string) canon.Doc {
+		return w.sign("mallory", canon.Doc{
+			"type": "pair_drop", "kind": uint64(1100), "timestamp": at, "body": canon.Doc{
+				"card": w.card["mallory"], "relay_url": "http://127.0.0.1:9", "slot_id": "aa", "slot_token": "bb",
+			},
+		})
+	}
+	first, second := drop("2026-11-22T20:08:46Z"), drop("2026-11-22T20:08:47Z")
+	w.post("web", first, second)
+	if res := w.pull(w.box("web")); len(res.Requests) != 2 {
+		t.Fatalf("%+v", res)
+	}
+	web := w.session("web")
+	if had := must(web.RefuseInbound(t.Context(), "mallory", time.Now())); !had {
+		t.Fatal("no request to refuse")
+	}
+	w.slot("web") // a new slot: all of it comes again
+	w.post("web", first, second)
+	res := w.pull(w.box("web"))
+	const again = `signer "mallory" not in trust: pair request refused before`
+	if !slices.Equal(refusals(res.Rejected), []string{again, again}) || len(res.Requests) != 0 {
+		t.Errorf("%+v", res)
+	}
+	if list := must(web.InboundRequests()); len(list) != 0 {
+		t.Errorf("%d requests wait", len(list))
+	}
+	w.post("web", drop("2026-11-22T20:09:00Z"))
+	if res := w.pull(w.box("web")); len(res.Requests) != 1 {
+		t.Errorf("a new request: %+v", res)
+	}
+}
