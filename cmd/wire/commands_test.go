@@ -393,6 +393,8 @@ var volatile = []struct {
 	{regexp.MustCompile(`(did:wire:[\w-]+)-[0-9a-f]{8}\b`), "$1-FINGERPRINT"},
 	{regexp.MustCompile(`\bfresh \(\d+s\)`), "fresh (Ns)"},
 	{regexp.MustCompile(`(\(ed25519:[\w-]+):[0-9a-f]{8}\)`), "$1:FINGERPRINT)"},
+	{regexp.MustCompile(`(?m)^(fingerprint: )[0-9a-f]{8}$`), "${1}FINGERPRINT"},
+	{regexp.MustCompile(`\(key [0-9a-f]{8}\)`), "(key HEX8)"},
 	{regexp.MustCompile(`\b[0-9a-f]{64}\b`), "HEX64"},
 	{regexp.MustCompile(`\b[0-9a-f]{32}\b`), "HEX32"},
 	{regexp.MustCompile(`\b20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`), "TIME"},
