@@ -393,10 +393,14 @@ func scopeOf(d *spec.Desired, url string) home.Scope {
 }
 
 func without(r spec.Reach, scope home.Scope) spec.Reach {
+	federates := r.Federates() && scope != home.Federation
+	locally := r.Locally() && scope != home.Local
 	switch {
-	case r == spec.ReachBoth && scope == home.Local:
+	case federates && locally:
+		return spec.ReachBoth
+	case federates:
 		return spec.ReachFederation
-	case r == spec.ReachBoth:
+	case locally:
 		return spec.ReachLocal
 	}
 	return spec.ReachNone
