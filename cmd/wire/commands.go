@@ -63,6 +63,7 @@ func commands() []command {
 		{"reactor", "Run a command for each message that arrives.", "messages", func() any { return new(reactorCmd) }},
 		{"mesh", "Reach all peers, or one by its role.", "messages", func() any { return new(meshCmd) }},
 		{"daemon", "Serve a session: push and pull as things happen.", "processes", func() any { return new(daemonCmd) }},
+		{"notify", "Show messages on the desktop as they arrive.", "processes", func() any { return new(notifyCmd) }},
 		{"relay-server", "Serve mailboxes over HTTP.", "processes", func() any { return new(relayCmd) }},
 		{"diag", "Trace what a session pulls.", "upkeep", func() any { return new(diagCmd) }},
 		{"pair", "Make an identity and pair by code phrase.", "later", func() any { return new(pairCmd) }},

@@ -9,14 +9,15 @@ import (
 
 	"wirefleet.dev/wire/internal/daemon"
 	"wirefleet.dev/wire/internal/home"
+	"wirefleet.dev/wire/internal/notify"
 	"wirefleet.dev/wire/internal/process"
 	"wirefleet.dev/wire/internal/relay"
 )
 
-// background runs the two command lines in which wire starts itself, without building a command-line model:
-// every idle daemon would pay for that with memory.
+// background runs the command lines in which wire starts itself for each session, without building a
+// command-line model: every idle process would pay for that with memory.
 func background(ctx context.Context, args []string, s streams) (status int, ok bool) {
-	if len(args) != 3 || args[0] != "daemon" || args[1] != "--interval" {
+	if len(args) != 3 || args[1] != "--interval" {
 		return 0, false
 	}
 	seconds, err := strconv.Atoi(args[2])
@@ -24,8 +25,15 @@ func background(ctx context.Context, args []string, s streams) (status int, ok b
 		return 0, false
 	}
 	a := &app{streams: s, ctx: ctx, env: home.OSEnv()}
-	c := daemonCmd{Interval: seconds}
-	if err := c.Run(a); err != nil {
+	switch args[0] {
+	case "daemon":
+		err = (&daemonCmd{Interval: seconds}).Run(a)
+	case "notify":
+		err = (&notifyCmd{Interval: seconds}).Run(a)
+	default:
+		return 0, false
+	}
+	if err != nil {
 		a.fail(err)
 		return 1, true
 	}
@@ -46,6 +54,25 @@ func (c *daemonCmd) Run(a *app) error {
 	}
 	return daemon.Run(a.ctx, daemon.Config{
 		Session: s, Interval: time.Duration(max(1, c.Interval)) * time.Second, Once: c.Once, JSON: c.JSON,
+		Stdout: a.out, Stderr: a.err, Build: version, Owner: os.Getenv("WIRE_OWNER"), StartedBy: startedBy(),
+	})
+}
+
+type notifyCmd struct {
+	jsonFlag
+	Interval int    `default:"2" help:"Seconds between two looks where the system tells of no change."`
+	Peer     string `placeholder:"PEER" help:"Only what this peer sends."`
+	Once     bool   `help:"Show what is there and exit."`
+}
+
+func (c *notifyCmd) Run(a *app) error {
+	s, err := a.session()
+	if err != nil {
+		process.NotifyReady(process.Readiness{Error: err.Error()})
+		return err
+	}
+	return notify.Run(a.ctx, notify.Config{
+		Session: s, Interval: time.Duration(c.Interval) * time.Second, Peer: c.Peer, Once: c.Once, JSON: c.JSON,
 		Stdout: a.out, Stderr: a.err, Build: version, Owner: os.Getenv("WIRE_OWNER"), StartedBy: startedBy(),
 	})
 }

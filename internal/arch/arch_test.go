@@ -83,6 +83,10 @@ var house = map[string]room{
 		},
 		"the daemon is the mailbox kept going; every package linked into it costs each session memory, the relay's server too",
 	},
+	"internal/notify": {
+		[]string{"internal/canon", "internal/home", "internal/mailbox", "internal/process"},
+		"what arrives is shown on a desktop; whether somebody wants that is decided above",
+	},
 	"internal/reactor": {
 		[]string{"internal/canon", "internal/home", "internal/identity", "internal/mailbox", "internal/process"},
 		"what a message sets off is a command of the operator's; the reactor reads and starts, no more",

@@ -19,6 +19,7 @@ type Arrival struct {
 	Verified  bool   // against trust as it is now
 	Timestamp string
 	Raw       canon.Doc
+	End       int64 // offset behind its line in the inbox file
 }
 
 const previewLength = 120

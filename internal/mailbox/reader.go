@@ -154,7 +154,9 @@ func (r *Reader) sweepFile(peer string, each func(Arrival) error) error {
 		if event, bad := canon.ParseObject(bytes.TrimSpace(l.text)); bad == nil {
 			refused, err := r.keys.verify(event)
 			if err == nil {
-				err = each(arrivalOf(peer, event, refused == nil))
+				a := arrivalOf(peer, event, refused == nil)
+				a.End = r.at[peer] + l.size
+				err = each(a)
 			}
 			if err != nil {
 				return err
