@@ -177,7 +177,7 @@ func (s *server) run(ctx context.Context, l net.Listener) error {
 	var failed error
 	select {
 	case <-ctx.Done():
-		fmt.Fprint(s.stderr, "\nwire relay-server shutting down\n")
+		fmt.Fprint(s.stderr, "\nwire relay-server shutting down — final counter snapshot\n")
 	case <-s.store.failed:
 		failed = s.store.failure()
 	case err := <-served:

@@ -320,7 +320,7 @@ func TestShutdown(t *testing.T) {
 	if _, err := r.try("/healthz", "", ""); err == nil {
 		t.Error("still answers")
 	}
-	if text := r.stderr.String(); !strings.Contains(text, "\n\nwire relay-server shutting down\n") {
+	if text := r.stderr.String(); !strings.Contains(text, "\n\nwire relay-server shutting down — final counter snapshot\n") {
 		t.Errorf("stderr %q", text)
 	}
 }
