@@ -30,21 +30,26 @@ var environmentScript = script{
 		"with-local-relay-alloc500":    {before: answers("allocate-500")},
 		"send-peer-last-pull-400s-ago": {before: answers("pulled-400s-ago")},
 		"send-peer-never-pulled":       {before: answers("never-pulled")},
-		"proxy-honoured-for-loopback":  {before: answers("proxy"), run: proxied},
-		"proxy-lower-case":             {run: proxied},
-		"no-proxy-bypasses":            {run: proxied},
-		"all-proxy":                    {run: proxied},
-		"https-proxy":                  {run: proxied},
+		"proxy-honoured-for-loopback":  {before: answers("proxy"), run: proxied(nil), row: "loopback-without-proxy", ours: realSlot},
+		"proxy-lower-case":             {run: proxied(nil), row: "loopback-without-proxy", ours: realSlot},
+		"no-proxy-bypasses":            {run: proxied(nil)},
+		"all-proxy":                    {run: proxied(nil), row: "loopback-without-proxy", ours: realSlot},
+		"https-proxy":                  {run: proxied([]string{"CONNECT wireup.net:443"})},
 		"wire-home-empty-relative":     {after: tree("rel", "config/wire")},
 		"wire-home-relative":           {after: tree("rel", "sub/x/config/wire")},
-		"relay-server-adopts-session":  {run: saidThenEnded(2)},
+		"relay-server-adopts-session": {
+			run: saidThenEnded(1), row: "relay-never-adopts",
+			ours: together(says("wire relay-server listening on 127.0.0.1:8795"), unchanged("/sessions/"), alsoChanged(
+				"A user/.local/state/wire-relay/handles/", "A user/.local/state/wire-relay/responder-health/", "A user/.local/state/wire-relay/slots/",
+			)),
+		},
 
 		"stdout-closed-pipe":           {home: "$ROOT/a", check: shell("141")}, // SIGPIPE
 		"stdout-is-dev-full":           {home: "$ROOT/a", check: shell("1")},
 		"stdout-is-dev-full-help":      {home: "$ROOT/a", check: shell("0")},
 		"stdout-closed-fd":             {home: "$ROOT/a", check: shell("0")},
 		"monitor-new-file-unverified":  {home: "$ROOT/m", needs: []string{"monitor"}, check: monitorNewFile},
-		"monitor-replay-unverified":    {run: interrupted},
+		"monitor-replay-unverified":    {run: interrupted, row: "replay-verifies", ours: notVerified},
 		"two-simultaneous-session-new": {home: "$ROOT/h", needs: []string{"session new"}, check: twoAtOnce},
 	},
 }
@@ -124,34 +129,40 @@ func (o *odd) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// proxied runs the command and holds what the proxy saw to the record.
-func proxied(w *world, r *record) (result, error) {
-	o := w.kept["odd"].(*odd)
-	o.mu.Lock()
-	o.saw = nil
-	o.mu.Unlock()
-	if _, ok := r.Env["HTTPS_PROXY"]; !ok { // the one that keeps us off the network
-		none := ""
-		r.Env["HTTPS_PROXY"] = &none
+// proxied runs the command and wants the proxy to have seen this.
+func proxied(want []string) func(*world, *record) (result, error) {
+	return func(w *world, r *record) (result, error) {
+		o := w.kept["odd"].(*odd)
+		o.mu.Lock()
+		o.saw = nil
+		o.mu.Unlock()
+		if _, ok := r.Env["HTTPS_PROXY"]; !ok { // the one that keeps us off the network
+			none := ""
+			r.Env["HTTPS_PROXY"] = &none
+		}
+		got, err := w.run(r)
+		if err != nil {
+			return got, err
+		}
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		if !slices.Equal(o.saw, want) {
+			return got, fmt.Errorf("the proxy saw %q, want %q", o.saw, want)
+		}
+		return got, nil
 	}
-	got, err := w.run(r)
-	if err != nil {
-		return got, err
+}
+
+// realSlot: the slot is one of the relay, not of what stood in as proxy.
+func realSlot(_ *world, r *record) {
+	r.JSON = json.RawMessage(strings.Replace(compactJSON(r.JSON), `"slot_id":"sid"`, `"slot_id":"…"`, 1))
+}
+
+// notVerified: what was stored is judged when it is shown.
+func notVerified(_ *world, r *record) {
+	for i, line := range r.JSONLines {
+		r.JSONLines[i] = json.RawMessage(strings.Replace(compactJSON(line), `"verified":true`, `"verified":false`, 1))
 	}
-	var want []string
-	if err := json.Unmarshal(r.All["proxy_saw"], &want); err != nil {
-		return got, err
-	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	saw := []string{}
-	for _, s := range o.saw {
-		saw = append(saw, w.plain(s))
-	}
-	if !slices.Equal(saw, want) {
-		return got, fmt.Errorf("the proxy saw %q, want %q", saw, want)
-	}
-	return got, nil
 }
 
 // tree wants key, card and trust below a directory of /srv.
@@ -190,39 +201,43 @@ func shell(status string) func(*world, *record) error {
 	}
 }
 
-// monitorNewFile: an inbox file that appears while the monitor runs is read from its start.
+// lateEvents are the lines of the file that appears while the monitor runs. Nobody signed them.
+var lateEvents = func() string {
+	line := func(body, id, kind string) string {
+		return fmt.Sprintf(`{"body":%s,"event_id":"%s","from":"did:wire:zed-00000000","kind":1001,"timestamp":"2026-01-01T00:00:00Z","to":"did:wire:m","type":%s}`,
+			body, strings.Repeat(id, 32), kind) + "\n"
+	}
+	return line(`"late"`, "ab", `"claim"`) + line(`{"x":1}`, "cd", "null") +
+		line(`"`+strings.Repeat("é", 130)+`"`, "ef", `"claim"`) + line(`"late"`, "ab", `"heartbeat"`)
+}()
+
+// monitorNewFile: an inbox file that appears while the monitor runs is read from its start. That it runs is
+// known from what it tells of another peer.
 func monitorNewFile(w *world, r *record) error {
 	dir := w.path("m")
-	if err := os.MkdirAll(home.At(dir).InboxDir(), 0o755); err != nil {
-		return err
-	}
 	p, err := w.start(&record{
 		Argv: []string{"wire", "monitor", "--json", "--interval-ms", "50"}, Env: map[string]*string{"WIRE_HOME": &dir},
 	})
 	if err != nil {
 		return err
 	}
-	var text strings.Builder
-	for _, line := range r.JSONLines {
-		n, err := parseOrdered(line)
-		o, ok := n.(*object)
-		if err != nil || !ok {
-			return fmt.Errorf("record: %v", err)
-		}
-		text.WriteString(show(o.values["raw"]) + "\n")
-	}
-	if err := w.write("m/state/wire/inbox/zed.jsonl", text.String()); err != nil {
+	probes, err := p.provoke(home.At(dir), "probe")
+	if err != nil {
 		return err
 	}
-	if err := p.prints(len(r.JSONLines)); err != nil {
+	if err := w.write("m/state/wire/inbox/zed.jsonl", lateEvents); err != nil {
+		return err
+	}
+	if err := p.prints(probes + len(r.JSONLines)); err != nil {
 		return err
 	}
 	got, err := p.end(syscall.SIGTERM)
 	if err != nil {
 		return err
 	}
+	lines := strings.SplitAfter(got.out, "\n")
 	var d differences
-	w.diffJSONLines(&d, r, got.out)
+	w.diffJSONLines(&d, r, strings.Join(lines[probes:], ""))
 	return d.err()
 }
 

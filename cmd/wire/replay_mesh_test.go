@@ -6,22 +6,26 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
+
+	"wirefleet.dev/wire/internal/home"
 )
 
 // The events that the reference's pair-all-local leaves in each pair's slots.
 func handshakes(pairs ...string) func(*world) error {
-	return func(w *world) error {
-		for _, p := range pairs {
-			a, b, _ := strings.Cut(p, "-")
-			if err := w.dropped(w.session(a), w.session(b)); err != nil {
-				return err
-			}
-			if err := w.acked(w.session(b), w.session(a)); err != nil {
-				return err
-			}
+	return func(w *world) error { return w.handshakes(w.session, pairs...) }
+}
+
+func (w *world) handshakes(session func(string) home.Session, pairs ...string) error {
+	for _, p := range pairs {
+		a, b, _ := strings.Cut(p, "-")
+		if err := w.dropped(session(a), session(b)); err != nil {
+			return err
 		}
-		return nil
+		if err := w.acked(session(b), session(a)); err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
 func pulled(names ...string) func(*world) error {

@@ -4,6 +4,7 @@ package main_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"regexp"
@@ -14,10 +15,24 @@ import (
 
 var scenariosScript = script{
 	steps: map[string]step{
-		"three-sisters.pair-all":              {daemonsWork: true},
+		"message.push-again":  {daemonsWork: true},
+		"message.broadcast":   {daemonsWork: true},
+		"message.answer-pull": {daemonsWork: true, row: "two-cursor-keys", ours: documentOf(func(doc map[string]any) { doc["rejected"], doc["total_seen"] = []any{}, 0 })},
+		"message.answer-push": {
+			before: func(w *world) error { return w.users().arrived("atlas", "boreas", 2) }, daemonsWork: true,
+			row: "daemon-at-once", ours: documentOf(func(doc map[string]any) {
+				posted := doc["pushed"].([]any)
+				posted[0].(map[string]any)["reason"] = "duplicate"
+				doc["pushed"], doc["skipped"] = []any{}, posted
+			}),
+		},
+		"message.answer":                      {daemonsWork: true},
+		"three-sisters.new-corvus":            {row: "no-pending-pair-directory", ours: unchanged("/pending-pair/")},
+		"three-sisters.new-boreas":            {row: "no-pending-pair-directory", ours: unchanged("/pending-pair/")},
+		"three-sisters.pair-all":              {daemonsWork: true, after: sistersShakeHands},
 		"first-session.pid-file":              {row: "record-names-build", ours: namesBuild},
 		"first-session.relay-json":            {row: "peers-always", ours: emptyPeers},
-		"first-session.new":                   {before: up(localRelay)},
+		"first-session.new":                   {before: up(localRelay), row: "no-pending-pair-directory", ours: unchanged("/pending-pair/")},
 		"first-session.daemons-running":       {check: daemons},
 		"message.send":                        {before: watchBoreas, daemonsWork: true},
 		"message.arrival":                     {check: arrival},
@@ -87,9 +102,24 @@ func watchBoreas(w *world) error {
 }
 
 // arrival: the message reaches boreas by the daemons alone.
-func arrival(w *world, _ *record) error {
-	p := place{wh: filepath.Join(w.root, filepath.Dir(userRoot))}
-	return p.arrived("boreas", "atlas", 1)
+func arrival(w *world, _ *record) error { return w.users().arrived("boreas", "atlas", 2) }
+
+// users is the place of somebody without WIRE_HOME.
+func (w *world) users() place { return place{wh: filepath.Join(w.root, filepath.Dir(userRoot))} }
+
+// sistersShakeHands: the events of the reference's pair-all-local, which the three daemons fetch.
+func sistersShakeHands(w *world) error {
+	pairs := []string{"atlas-boreas", "atlas-corvus", "boreas-corvus"}
+	if err := w.handshakes(w.userSession, pairs...); err != nil {
+		return err
+	}
+	for _, p := range pairs {
+		a, b, _ := strings.Cut(p, "-")
+		if err := errors.Join(w.users().arrived(a, b, 1), w.users().arrived(b, a, 1)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func watched(w *world, _ *record) (result, error) {
