@@ -48,7 +48,7 @@ var messagesScript = script{
 		"live-send":                          {before: monitorStarts},
 		"monitor-live": {
 			home: "$ROOT/h/sessions/boreas", run: monitorEnds,
-			row: "readers-stop-cleanly", ours: exits(0),
+			row: "stops-cleanly", ours: exits(0),
 		},
 
 		"verify-json":        {before: verifyFiles},

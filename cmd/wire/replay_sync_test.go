@@ -3,11 +3,13 @@
 package main_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -87,17 +89,49 @@ var syncScript = script{
 			})),
 		},
 		"send-big":                  {before: keepLines(atlasOutbox+"boreas.jsonl", `"one"`), edit: stdin(strings.Repeat("x", 270000))},
-		"send-unknown-kind":         {before: keepLines(atlasOutbox+"boreas.jsonl", `"one"`), row: "unknown-kind-warned", ours: says("warning: kind 4242 is none that receivers know")},
+		"send-unknown-kind":         {before: keepLines(atlasOutbox+"boreas.jsonl", `"one"`), row: "send-warns-of-kind", ours: says("warning: kind 4242 is none that receivers know")},
 		"pull-one-endpoint-dead":    {before: down(localRelay)},
 		"daemon-once-json":          {before: up(localRelay), row: "two-cursor-keys once-leaves-record", ours: together(unchanged("h/"), documentOf(func(doc map[string]any) { doc["pull"] = asJSON(nothingPulled) }))},
 		"daemon-json-lines":         {home: "$ROOT/h/sessions/atlas", run: firstLines(3), row: "stops-cleanly two-cursor-keys", ours: together(done, cursorsAside)},
 		"daemon-interval-zero":      {home: "$ROOT/h/sessions/atlas", before: stopped("atlas"), row: "daemon-true-interval", check: intervalZero},
+		"notify-once-json":          {edit: byPeer},
+		"notify-cursor":             {edit: cursorOfCorvus},
+		"notify-once-again":         {edit: unchanged("/notify.cursor")}, // written with its keys in another order
 		"notify-once-peer":          {before: removed(syncCorvus + "notify.cursor")},
-		"notify-corrupt-cursor":     {before: file(syncCorvus+"notify.cursor", "{")},
+		"notify-cursor-with-peer":   {edit: cursorOfCorvus},
+		"notify-corrupt-cursor":     {before: file(syncCorvus+"notify.cursor", "{"), edit: byPeer},
 		"notify-cursor-past-end":    {before: file(syncCorvus+"notify.cursor", `{"atlas":999999,"delphi":0,"boreas":0}`)},
-		"notify-interval-zero":      {run: provoked("h/sessions/corvus", "zed")},
+		"notify-interval-zero":      {run: provoked("h/sessions/corvus", "zed"), edit: unchanged("/notify.cursor")},
 		"daemon-corrupt-relay-json": {before: file("u/config/wire/relay.json", "{"), row: "json-error-words once-leaves-record", ours: together(unchanged("/daemon.pid"), corruptWords)},
 	},
+}
+
+// byPeer sorts the lines by their inbox file: the reference reads a directory as it comes.
+func byPeer(_ *world, r *record) {
+	peer := func(line json.RawMessage) string {
+		var event struct{ Peer string }
+		if err := json.Unmarshal(line, &event); err != nil {
+			panic(err) // a record of testdata
+		}
+		return event.Peer
+	}
+	slices.SortStableFunc(r.JSONLines, func(a, b json.RawMessage) int { return strings.Compare(peer(a), peer(b)) })
+}
+
+// cursorOfCorvus: the cursor stands at the end of each of our files, whose events are as long as their times
+// have digits; its keys are in no order.
+func cursorOfCorvus(w *world, r *record) {
+	at := map[string]int64{}
+	for _, peer := range []string{"atlas", "boreas", "delphi"} {
+		if info, err := os.Stat(w.path(syncCorvus, "inbox", peer+".jsonl")); err == nil {
+			at[peer] = info.Size()
+		}
+	}
+	content, err := json.Marshal(at)
+	if err != nil {
+		panic(err) // a map of numbers
+	}
+	r.Content, r.FileKeyOrder = content, nil
 }
 
 // handshakesOfFour are the events that the reference's pair-all-local would have sent between the four, and
