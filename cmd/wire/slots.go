@@ -39,6 +39,9 @@ func (c *bindCmd) Run(a *app) error {
 		fmt.Fprintf(a.err, "wire bind-relay: migrating with %d pinned peer(s) — they will black-hole until they re-pin: %s\n",
 			n, strings.Join(bound.Peers, ", "))
 	}
+	if bound.Stale != nil {
+		fmt.Fprintf(a.err, "warn: %v\n", bound.Stale)
+	}
 	if c.JSON {
 		return a.printDoc(canon.Doc{"relay_url": c.URL, "slot_id": bound.Endpoint.SlotID, "slot_token_present": true})
 	}

@@ -476,6 +476,42 @@ func TestClaim(t *testing.T) {
 	}
 }
 
+// TestDirectoryFollows: who looks the handle up finds the slot that is read, after a rotation and after a bind;
+// a nick of somebody else stays his.
+func TestDirectoryFollows(t *testing.T) {
+	s, c := newHome(t, "ada"), newClient(t)
+	mustInit(t, s, ada)
+	relay := startRelay(t, false, nil)
+	if _, err := Claim(t.Context(), c, s, ClaimOptions{Nick: "ada", Relay: relay, PublicURL: relay + "/"}); err != nil {
+		t.Fatal(err)
+	}
+	named := func() string {
+		t.Helper()
+		found, err := c.Resolve(t.Context(), relay, "ada")
+		if err != nil || found.RelayURL != relay+"/" {
+			t.Fatalf("%+v, %v", found, err)
+		}
+		return found.SlotID
+	}
+	r, err := Rotate(t.Context(), c, s, RotateOptions{})
+	if err != nil || len(r.Failed) != 0 || named() != r.New {
+		t.Errorf("%+v, %v; the directory names %s", r, err, named())
+	}
+	b, err := Bind(t.Context(), c, s, relay, BindOptions{})
+	if err != nil || b.Stale != nil || named() != b.Endpoint.SlotID {
+		t.Errorf("%+v, %v; the directory names %s", b, err, named())
+	}
+
+	namesake := newHome(t, "ada")
+	mustInit(t, namesake, ada)
+	if err := First(t.Context(), c, namesake, relay); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := Rotate(t.Context(), c, namesake, RotateOptions{}); err != nil || len(r.Failed) != 0 || named() != b.Endpoint.SlotID {
+		t.Errorf("%+v, %v; the directory names %s", r, err, named())
+	}
+}
+
 // TestResponder: what is told is what is read, by oneself and by a peer at the flat slot.
 func TestResponder(t *testing.T) {
 	s, c := newHome(t, "ada"), newClient(t)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"wirefleet.dev/wire/internal/canon"
 	"wirefleet.dev/wire/internal/home"
@@ -119,4 +120,26 @@ func Claim(ctx context.Context, c *client.Client, s home.Session, o ClaimOptions
 		return Claimed{}, errors.New("the relay answered, but not that the nick is ours: " + string(answer))
 	}
 	return Claimed{Relay: relay, Answer: answer, Elsewhere: o.Relay != "" && trim(o.Relay) != trim(relay)}, nil
+}
+
+// followFor bounds what a directory may cost a session that has moved already.
+const followFor = 10 * time.Second
+
+// follow moves the directory's entry of a session's handle from its old slot to the new one on the same relay,
+// or introductions would go where nobody reads. Which other nicks it has claimed nobody remembers.
+func follow(ctx context.Context, c *client.Client, s home.Session, old, fresh home.Endpoint) error {
+	_, card, info, err := Owner(s)
+	if err != nil || fresh.Scope != home.Federation || trim(old.RelayURL) != trim(fresh.RelayURL) || identity.CheckClaim(info.Handle) != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, followFor)
+	defer cancel()
+	found, err := c.Resolve(ctx, fresh.RelayURL, info.Handle)
+	if err != nil || found.DID != string(info.DID) || found.SlotID != old.SlotID {
+		return nil // it has none
+	}
+	if _, err := c.Claim(ctx, slotOf(fresh), client.Claim{Nick: info.Handle, Card: card, PublicURL: found.RelayURL}); err != nil {
+		return fmt.Errorf("the directory of %s still names the old slot for %s: %w", fresh.RelayURL, info.Handle, err)
+	}
+	return nil
 }

@@ -25,7 +25,7 @@ type Rotation struct {
 	Relay     string
 	Old, New  string   // slot ids
 	Announced []string // peers that were told, sorted
-	Failed    []string // "announce to <peer> failed: ..." lines, sorted by peer
+	Failed    []string // what could not be told: "announce to <peer> failed: ..." by peer, and the directory
 }
 
 // announceFor bounds the telling of all peers: the slot is replaced by then, and a peer that is away would
@@ -63,9 +63,8 @@ func Rotate(ctx context.Context, c *client.Client, s home.Session, o RotateOptio
 		list, found := r.Self(), false
 		for i, e := range list {
 			if e.SlotID == old.SlotID && trim(e.RelayURL) == trim(old.RelayURL) {
-				fresh := fresh
-				fresh.Scope = e.Scope
 				list[i], found = fresh, true
+				list[i].Scope = e.Scope
 			}
 		}
 		if !found {
@@ -81,6 +80,9 @@ func Rotate(ctx context.Context, c *client.Client, s home.Session, o RotateOptio
 	if o.Announce {
 		news := closing{key: key, from: info.DID, to: fresh}
 		r.Announced, r.Failed = news.tell(ctx, c, file)
+	}
+	if err := follow(ctx, c, s, old, fresh); err != nil {
+		r.Failed = append(r.Failed, err.Error())
 	}
 	return r, nil
 }

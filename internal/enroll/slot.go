@@ -103,6 +103,7 @@ type BindOptions struct {
 type Bound struct {
 	Endpoint home.Endpoint
 	Peers    []string // who holds the slot that was replaced
+	Stale    error    // why the relay's directory still names that one
 }
 
 // Bind moves a session to a relay: its slot there is replaced, or else its federation slot; other endpoints
@@ -137,11 +138,20 @@ func Bind(ctx context.Context, c *client.Client, s home.Session, relay string, o
 		o.Before(ctx)
 	}
 	b.Endpoint = fresh
-	return b, s.UpdateRelay(ctx, func(r *home.RelayFile) error {
-		list, _ := place(r.Self(), fresh)
+	var before []home.Endpoint
+	err = s.UpdateRelay(ctx, func(r *home.RelayFile) error {
+		before = r.Self()
+		list, _ := place(before, fresh)
 		r.SetSelf(list)
 		return nil
 	})
+	if err != nil {
+		return b, err
+	}
+	for _, old := range before {
+		b.Stale = errors.Join(b.Stale, follow(ctx, c, s, old, fresh))
+	}
+	return b, nil
 }
 
 // place puts a slot in that of the one on its relay, which keeps its scope and the spelling by which sisters
