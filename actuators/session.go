@@ -8,6 +8,8 @@ import (
 
 	"wirefleet.dev/wire/internal/enroll"
 	"wirefleet.dev/wire/internal/home"
+	"wirefleet.dev/wire/internal/identity"
+	"wirefleet.dev/wire/internal/mailbox"
 	"wirefleet.dev/wire/internal/relay/client"
 	"wirefleet.dev/wire/reconcile"
 )
@@ -52,7 +54,20 @@ func (a allocateSlot) Do(ctx context.Context, c reconcile.Change) (reconcile.Out
 	if c.Relay == a.Desired.Federation.URL {
 		scope = home.Federation
 	}
-	changed, err := enroll.Slot(ctx, a.Client, s, enroll.Place{Relay: c.Relay, Scope: scope, Handle: s.Name})
+	changed, err := enroll.Slot(ctx, a.Client, s, enroll.Place{
+		Relay: c.Relay, Scope: scope, Handle: s.Name,
+		Retire: func(ctx context.Context, e home.Endpoint) error {
+			card, err := s.ReadCard()
+			if err != nil {
+				return err
+			}
+			info, err := identity.ReadCard(card)
+			if err != nil {
+				return err
+			}
+			return mailbox.Retire(ctx, s, info.Handle, e, a.Client, a.sisters(s))
+		},
+	})
 	switch {
 	case err != nil:
 		return reconcile.Failed, err

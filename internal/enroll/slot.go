@@ -15,6 +15,8 @@ type Place struct {
 	Relay  string // its URL
 	Scope  home.Scope
 	Handle string // a hint for the relay
+	// Retire is called with a slot that answers and is given up all the same, for it is full.
+	Retire func(context.Context, home.Endpoint) error
 }
 
 // Slot gives a session a mailbox at a place, in that of the one it has of that scope, unless it has one there
@@ -28,9 +30,14 @@ func Slot(ctx context.Context, c *client.Client, s home.Session, p Place) (chang
 		if e.Scope != p.Scope || trim(e.RelayURL) != trim(p.Relay) {
 			continue
 		}
-		if _, err := c.State(ctx, slotOf(e)); err == nil {
+		switch st, err := c.State(ctx, slotOf(e)); {
+		case err == nil && !st.Full:
 			return false, nil
-		} else if !lost(err) {
+		case err == nil && p.Retire != nil:
+			if err := p.Retire(ctx, e); err != nil {
+				return false, err
+			}
+		case err != nil && !lost(err):
 			return false, err
 		}
 	}

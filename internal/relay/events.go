@@ -230,5 +230,10 @@ func (s *server) state(w http.ResponseWriter, r *http.Request, id string) {
 	if at := slot.lastPull.Load(); at != 0 {
 		doc["last_pull_at_unix"] = int(at)
 	}
+	if v.used+maxEvent > maxSlot {
+		// It may refuse the next event, with 413 and these keys. The owner never posts there: only here can it
+		// learn of that. The reference has no such keys, so an ordinary slot has none.
+		doc["slot_bytes_used"], doc["slot_bytes_max"] = int(v.used), maxSlot
+	}
 	replyDoc(w, http.StatusOK, doc)
 }

@@ -23,6 +23,11 @@ func TestQuota(t *testing.T) {
 			r.walkPages(t, e)
 			continue
 		}
+		if strings.HasPrefix(e.Name, "state") {
+			// Ours says that the slot is full: its owner never posts there and cannot learn of it otherwise.
+			doc := strings.TrimSuffix(string(e.Response.Body["json"]), "}")
+			e.Response.Body["json"] = json.RawMessage(doc + `,"slot_bytes_max":67108864,"slot_bytes_used":67108864}`)
+		}
 		if problem := r.check(t, e, r.exchange(t, e, r.relay)); problem != "" {
 			t.Errorf("%d %s: %s", e.N, e.Name, problem)
 		}

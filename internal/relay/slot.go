@@ -382,6 +382,7 @@ type view struct {
 	lines []line
 	odd   map[int][]byte
 	file  *os.File
+	used  int64 // bytes of event text
 }
 
 // view opens the slot for reading. The events it sees are on disk and never change.
@@ -391,7 +392,7 @@ func (s *slot) view() (*view, error) {
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	v := &view{s: s, lines: s.lines, odd: s.odd}
+	v := &view{s: s, lines: s.lines, odd: s.odd, used: s.used}
 	return v, nil
 }
 

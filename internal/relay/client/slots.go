@@ -96,6 +96,7 @@ type State struct {
 	EventCount int
 	LastPull   *time.Time // nil: none since the relay started
 	Health     []byte     // responder_health as JSON text, nil if null
+	Full       bool       // it may refuse the next event with 413; only a relay of ours says so
 }
 
 // State reads GET .../state.
@@ -118,6 +119,7 @@ func (c *Client) State(ctx context.Context, s Slot) (State, error) {
 		at := time.Unix(int64(n), 0).UTC()
 		st.LastPull = &at
 	}
+	_, st.Full = doc["slot_bytes_used"].(uint64)
 	if h := doc["responder_health"]; h != nil {
 		st.Health = canon.Compact(h)
 	}
