@@ -41,6 +41,7 @@ func Diff(d *spec.Desired, o Observed, opt Options) Plan {
 			f.slots(s)
 			f.claim(s)
 			f.dir(s)
+			f.tidy(s)
 			f.daemon(s)
 		}
 	}
@@ -113,7 +114,11 @@ func (f *differ) home(s spec.Session) {
 		if have.Home == HomePartial {
 			code, text = "partial", have.Why
 		}
-		id := f.add(Change{Kind: CreateSession, Subjects: []string{s.Name}, Reason: Reason{code, text}})
+		c := Change{Kind: CreateSession, Subjects: []string{s.Name}, Reason: Reason{code, text}}
+		if id := f.sweep(have); id != "" {
+			c.Needs = []ID{id}
+		}
+		id := f.add(c)
 		v.needs = append(v.needs, id)
 		if have.DID == "" {
 			v.renewed = Reason{"edge-new", s.Name + " is new"}
@@ -322,6 +327,9 @@ func (f *differ) daemon(s spec.Session) {
 	}
 	have := f.o.Session(s.Name)
 	dm := have.Daemon
+	if have.leftover() {
+		dm.Others, dm.Why = nil, "not running" // once they have been swept away
+	}
 	if dm.Unknown != "" {
 		f.block(s.Name, "daemon-unknown", dm.Unknown, "")
 		return
@@ -555,7 +563,9 @@ func (f *differ) unlisted() {
 			})
 			continue
 		}
-		f.unmanaged = append(f.unmanaged, name)
+		if !f.debris(name) {
+			f.unmanaged = append(f.unmanaged, name)
+		}
 	}
 }
 
@@ -568,7 +578,8 @@ func (f *differ) pruned(name string) bool {
 // rank is the order of a create, then that of a removal; a directory is registered last, for it may have
 // been that of a session that goes.
 var rank = map[Kind]int{
-	StartRelay: 0, RestartRelay: 0, CreateSession: 1, AllocateSlot: 2, ClaimHandle: 3, PairMesh: 4, RemovePins: 5, StopDaemon: 6,
+	StartRelay: 0, RestartRelay: 0, StopLeftover: 0, CreateSession: 1, AllocateSlot: 2, MendRecord: 2, ClaimHandle: 3, PairMesh: 4,
+	DropRequests: 4, RemovePins: 5, StopDaemon: 6,
 	StopDuplicate: 7, StopAll: 8, StartDaemon: 9, RestartDaemon: 10, DestroySession: 11, RegisterDir: 12, StopRelay: 13,
 }
 

@@ -70,7 +70,7 @@ func genScene(t *rapid.T) scene {
 	}
 	for _, name := range names {
 		st := sc.genSession(t, name)
-		if st.Home != HomeAbsent {
+		if st.Home != HomeAbsent || len(st.Daemon.Others) > 0 {
 			sc.o.Sessions[name] = st
 		}
 		if st.Home == HomeWhole && name[0] == 's' {
@@ -99,9 +99,15 @@ func (sc scene) genSession(t *rapid.T, name string) SessionState {
 	st := SessionState{Name: name}
 	st.Home = rapid.SampledFrom([]HomeFact{HomeAbsent, HomePartial, HomeWhole, HomeWhole, HomeWhole, HomeBroken}).Draw(t, "home")
 	if st.Home == HomeAbsent {
+		if name[0] == 's' && rapid.IntRange(0, 3).Draw(t, "leftover") == 0 {
+			st.Daemon.Others = []census.Daemon{{PID: 77}}
+		}
 		return st
 	}
 	st.Why = "generated"
+	if st.Home == HomeWhole && rapid.IntRange(0, 3).Draw(t, "remains") == 0 {
+		st.Remains = Remains{Answered: []string{"x"}, Stray: []string{"y@z.jsonl"}, Record: "generated"}
+	}
 	if st.Home == HomeWhole {
 		st.DID = "did:wire:" + name + "-00000000"
 	}
@@ -174,6 +180,12 @@ func (sc scene) obey(p Plan) Observed {
 		case StopRelay:
 			o.Relay = RelayState{Fact: RelayDown}
 			continue
+		case StopLeftover:
+			s.Daemon.Others = nil
+		case MendRecord:
+			s.Remains.Record = ""
+		case DropRequests:
+			s.Remains.Answered = nil
 		case CreateSession:
 			s.Home, s.DID = HomeWhole, "did:wire:"+name+"-11111111"
 		case AllocateSlot:
@@ -185,6 +197,7 @@ func (sc scene) obey(p Plan) Observed {
 			if scope == home.Federation && s.Claim.Fact == ClaimGood {
 				s.Claim = ClaimState{Fact: ClaimStale}
 			}
+			s.Remains.Record = ""
 			s.Slots = append(s.Slots, SlotState{URL: c.Relay, Scope: scope, Fact: SlotGood, Since: now})
 			for pair, pin := range good {
 				if pair[1] == name && pin.State == pairing.PinGood {
@@ -359,8 +372,8 @@ func TestLawResumes(t *testing.T) {
 	})
 }
 
-// Law 5: a process is stopped only if the same change starts it again, another serves its home, or it was
-// ours and is unwanted.
+// Law 5: a process is stopped only if the same change starts it again, another serves its home, it was ours and
+// is unwanted, or the identity that it served is gone.
 func TestLawStopsWithReason(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		sc, opt := genScene(t), genOptions(t)
@@ -390,6 +403,10 @@ func TestLawStopsWithReason(t *testing.T) {
 				}
 			case RestartDaemon:
 				if !w.Daemon || serving == 0 {
+					t.Fatalf("%v of %+v", c, s)
+				}
+			case StopLeftover:
+				if s.DID != "" || len(s.Daemon.Others) == 0 {
 					t.Fatalf("%v of %+v", c, s)
 				}
 			case StopAll, StopRelay:

@@ -245,6 +245,7 @@ func inspect(s home.Session) SessionState {
 	if m, err := s.ReadManaged(); err == nil && m != nil {
 		st.Marked, st.Owner, st.StartedByApply = true, m.Owner, m.Daemon
 	}
+	st.Remains = remainsOf(s)
 	return st
 }
 
@@ -313,7 +314,7 @@ func (ob Observer) slots(ctx context.Context, o *Observed, survey *pairing.Surve
 	_ = g.Wait() // slot and claim keep their errors in the state
 	for i, m := range survey.Members {
 		st := o.Sessions[m.Session.Name]
-		st.Slots, st.Claim = found[i], claims[i]
+		st.Slots, st.Claim, st.Remains.Record = found[i], claims[i], m.SelfFault
 		if m.Err != nil {
 			st.Home, st.Why = HomeBroken, m.Err.Error()
 		}
@@ -336,6 +337,8 @@ func (ob Observer) slot(ctx context.Context, e home.Endpoint) SlotState {
 	s := SlotState{URL: trim(e.RelayURL), Scope: e.Scope}
 	st, err := ob.Client.State(ctx, client.Slot{URL: e.RelayURL, ID: e.SlotID, Token: e.SlotToken})
 	switch {
+	case err == nil && st.Full:
+		s.Fact, s.Why, s.LastPull = SlotLost, "its slot is full: the relay refuses what comes (413)", st.LastPull
 	case err == nil:
 		s.Fact, s.LastPull = SlotGood, st.LastPull
 	case errors.Is(err, client.ErrNotFound):

@@ -105,6 +105,7 @@ type SessionState struct {
 	Marked bool
 	// StartedByApply says that the marker records a daemon that an apply started.
 	StartedByApply bool
+	Remains        Remains
 	Deaths         int    // of its daemons in a row, where a watcher finds that they keep dying
 	LogTail        string // then the end of daemon.log
 }

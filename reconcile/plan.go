@@ -8,14 +8,17 @@ type Kind string
 // The closed set of kinds, in the order in which a create runs.
 const (
 	StartRelay     Kind = "start relay"
-	CreateSession  Kind = "create session" // key, card, trust: whatever of them is missing
-	AllocateSlot   Kind = "allocate slot"  // none yet, or lost (404, 403, 413)
-	ClaimHandle    Kind = "claim handle"   // the nick on the federation relay
-	RegisterDir    Kind = "register dir"   // cwd -> name
-	PairMesh       Kind = "pair mesh"      // all edges as one change
-	StartDaemon    Kind = "start daemon"   //
-	RestartDaemon  Kind = "restart daemon" // other executable, build or interval; hung; takeover
-	StopDaemon     Kind = "stop daemon"    // ours, where the file wants none
+	CreateSession  Kind = "create session"       // key, card, trust: whatever of them is missing
+	StopLeftover   Kind = "stop leftover daemon" // of a home that is gone, before it is made anew
+	AllocateSlot   Kind = "allocate slot"        // none yet, or lost (404, 403, 413)
+	ClaimHandle    Kind = "claim handle"         // the nick on the federation relay
+	MendRecord     Kind = "mend record"          // the flat trio of self in relay.json
+	RegisterDir    Kind = "register dir"         // cwd -> name
+	PairMesh       Kind = "pair mesh"            // all edges as one change
+	DropRequests   Kind = "drop requests"        // pair requests of those who are pinned since
+	StartDaemon    Kind = "start daemon"         //
+	RestartDaemon  Kind = "restart daemon"       // other executable, build or interval; hung; takeover
+	StopDaemon     Kind = "stop daemon"          // ours, where the file wants none
 	StopDuplicate  Kind = "stop duplicate daemon"
 	StopAll        Kind = "stop daemons"    // whatever serves the session: down and destroy
 	RemovePins     Kind = "remove pins"     // sisters' routes and pins of a session that goes, extra edges

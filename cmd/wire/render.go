@@ -22,6 +22,10 @@ func sign(c reconcile.Change) (mark, noun string) {
 		return made(c, "absent"), "session"
 	case reconcile.AllocateSlot:
 		return made(c, "slot-absent"), "slot"
+	case reconcile.MendRecord:
+		return "~", "record"
+	case reconcile.DropRequests:
+		return "-", "request"
 	case reconcile.ClaimHandle:
 		return made(c, "handle-absent", "handle-new"), "handle"
 	case reconcile.RegisterDir:
@@ -37,7 +41,7 @@ func sign(c reconcile.Change) (mark, noun string) {
 		return "~", "daemon"
 	case reconcile.RestartDaemon:
 		return "~", "daemon"
-	case reconcile.StopDaemon, reconcile.StopDuplicate, reconcile.StopAll:
+	case reconcile.StopDaemon, reconcile.StopDuplicate, reconcile.StopLeftover, reconcile.StopAll:
 		return "-", "daemon"
 	case reconcile.DestroySession:
 		return "-", "session"

@@ -36,6 +36,28 @@ func (r *RelayFile) SelfFlat() Endpoint {
 	return flat
 }
 
+// SelfFault says in words what is wrong with the flat trio where SetSelf of Self would set it right: it is all
+// that a daemon of the reference serves, and half of it is as bad as none (field-failures B19, C6). "" if it
+// is whole, or if there is no list to make it from.
+func (r *RelayFile) SelfFault() string {
+	rec, ok := r.selfTree()
+	if !ok {
+		return ""
+	}
+	list, _ := rec["endpoints"].([]any)
+	if !slices.ContainsFunc(list, func(elem any) bool { _, ok := readEndpoint(elem); return ok }) {
+		return ""
+	}
+	flat := flatOf(rec)
+	switch {
+	case flat.RelayURL != "" && flat.SlotID != "" && !flat.SlotToken.Zero():
+		return "" // one that is not listed stays, too: to replace it would be to lose it
+	case flat.RelayURL == "" && flat.SlotID == "" && flat.SlotToken.Zero():
+		return "its relay.json lists its slots but lacks the address that daemons of the reference serve"
+	}
+	return "the address that daemons of the reference serve is incomplete in its relay.json"
+}
+
 func (r *RelayFile) selfTree() (canon.Doc, bool) {
 	raw, ok := r.spans.Raw("self")
 	if !ok || raw[0] != '{' {

@@ -237,7 +237,7 @@ func slots(flat home.Endpoint, list []home.Endpoint) string {
 	}
 	names := make([]string, len(list))
 	for i, e := range list {
-		names[i] = e.RelayURL + " slot " + e.SlotID[:min(8, len(e.SlotID))]
+		names[i] = Shown(e.RelayURL) + " slot " + e.SlotID[:min(8, len(e.SlotID))]
 	}
 	return strings.Join(names, ", ")
 }
@@ -245,15 +245,25 @@ func slots(flat home.Endpoint, list []home.Endpoint) string {
 // farthest is a relay among the endpoints that is not on this machine, "" if there is none.
 func farthest(endpoints []home.Endpoint) string {
 	for _, e := range endpoints {
-		if e.RelayURL != "" && !loopback(e.RelayURL) {
-			return e.RelayURL
+		if e.RelayURL != "" && !OnLoopback(e.RelayURL) {
+			return Shown(e.RelayURL)
 		}
 	}
 	return ""
 }
 
-// loopback says whether a relay URL can only mean this machine.
-func loopback(relayURL string) bool {
+// Shown is a relay URL for people: what files hold may have a password in it (field-failures.md C15).
+func Shown(relayURL string) string {
+	u, err := url.Parse(relayURL)
+	if err != nil || u.User == nil {
+		return relayURL
+	}
+	u.User = nil
+	return u.String() + " (with a user name in it)"
+}
+
+// OnLoopback says whether a relay URL can only mean this machine.
+func OnLoopback(relayURL string) bool {
 	u, err := url.Parse(relayURL)
 	if err != nil {
 		return false

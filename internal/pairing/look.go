@@ -237,7 +237,7 @@ func (l *look) readRelay(i int) {
 		m.Err = err
 		return
 	}
-	m.Endpoints = file.Self()
+	m.Endpoints, m.SelfFault = file.Self(), file.SelfFault()
 	l.sisters[i].setEndpoints(m.Endpoints)
 	l.own[i] = l.hash(l.sisters[i].route, true)
 	row := l.routes[i*len(l.Members):]

@@ -34,6 +34,7 @@ type Member struct {
 	Session   home.Session
 	Info      identity.CardInfo
 	Endpoints []home.Endpoint // its own; empty: it has no slot yet, which is no Err
+	SelfFault string          // of home.RelayFile.SelfFault
 	// Err is why it cannot take part: not initialized (home.ErrNotInitialized), card invalid
 	// (*identity.CardError), foreign or world-writable home, file broken (*home.FileError), or the
 	// handle of another member (*TwinError).
