@@ -253,3 +253,27 @@ func TestPendingPairs(t *testing.T) {
 		t.Errorf("%v, %v", codes, err)
 	}
 }
+
+// FuzzInbound: whatever a stranger's record holds, reading it again after writing gives the same.
+func FuzzInbound(f *testing.F) {
+	data, err := os.ReadFile(filepath.Join("testdata", "federated-request.json"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(data)
+	f.Add([]byte(`{"peer_handle":"","peer_did":"","peer_card":[1e3],"peer_relay_url":"","peer_slot_id":"","peer_slot_token":"",` +
+		`"peer_endpoints":[{"scope":"x"},7],"event_id":"\u0000","event_timestamp":"","received_at":""}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r, err := parseInbound(data)
+		if err != nil {
+			return
+		}
+		again, err := parseInbound(r.pretty())
+		if err != nil {
+			t.Fatalf("%v in\n%s", err, r.pretty())
+		}
+		if string(again.pretty()) != string(r.pretty()) {
+			t.Errorf("%s", cmp.Diff(string(r.pretty()), string(again.pretty())))
+		}
+	})
+}

@@ -38,9 +38,9 @@ func Accept(ctx context.Context, c *client.Client, p Self, r home.Inbound, now t
 	info, err := identity.CheckOwner(card)
 	switch {
 	case err != nil:
-		return Added{}, fmt.Errorf("the request of %s: its card: %w", r.Handle, err)
+		return Added{}, fmt.Errorf("the request of %s: its card: %w", identity.Quote(r.Handle), err)
 	case info.Handle != r.Handle || info.DID != r.DID:
-		return Added{}, fmt.Errorf("the request says that it is of %s, its card that it is of %s", r.DID, info.DID)
+		return Added{}, fmt.Errorf("the request says that it is of %s, its card that it is of %s", identity.Quote(string(r.DID)), info.DID)
 	}
 	if err := notOwn(p.Session, info); err != nil {
 		return Added{}, err

@@ -58,7 +58,7 @@ type RequestPendingError struct {
 
 func (e *RequestPendingError) Error() string {
 	return fmt.Sprintf("%s\na request of %s waits here, but nothing proves that it is the one you mean; "+
-		"if it is, run: wire pair-accept %s", e.Err, e.DID, e.Handle)
+		"if it is, run: wire pair-accept %s", e.Err, identity.Quote(string(e.DID)), e.Handle)
 }
 
 func (e *RequestPendingError) Unwrap() error { return e.Err }
