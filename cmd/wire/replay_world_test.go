@@ -469,6 +469,8 @@ func look(path string, e fs.DirEntry) (name string, state fileState, err error) 
 	case info.Mode()&fs.ModeSymlink != 0:
 		state.link, err = os.Readlink(path)
 		return path + "@", state, err
+	case info.Size() > 1<<20: // the program
+		return path, state, nil
 	case info.Mode().IsRegular():
 		data, err := os.ReadFile(path)
 		state.hash = sha256.Sum256(data)
