@@ -370,7 +370,7 @@ func ourOwn(path string) bool {
 
 // byDaemon are the files in which a daemon's work shows.
 func byDaemon(path string) bool {
-	return strings.HasSuffix(path, "/daemon.log") || strings.HasSuffix(path, "/relay.json") || strings.Contains(path, "/state/wire/inbox/") ||
+	return strings.HasSuffix(path, "/daemon.log") || strings.Contains(path, ".tmp-") || strings.HasSuffix(path, "/relay.json") || strings.Contains(path, "/state/wire/inbox/") ||
 		strings.HasSuffix(path, "/state/wire/pending-inbound-pairs/") || strings.Contains(path, "/state/wire/pending-inbound-pairs/")
 }
 

@@ -47,7 +47,7 @@ type record struct {
 	FileKeyOrder map[string][]string `json:"key_order"`
 	FileFormat   *format             `json:"format"`
 
-	daemonsWork bool // see step
+	daemonsWork bool // see script
 
 	// All of it, for observations that only one record has.
 	All map[string]json.RawMessage `json:"-"`

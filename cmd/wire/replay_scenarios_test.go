@@ -14,32 +14,32 @@ import (
 )
 
 var scenariosScript = script{
+	daemonsWork: true,
 	steps: map[string]step{
-		"message.push-again":  {daemonsWork: true},
-		"message.broadcast":   {daemonsWork: true},
-		"message.answer-pull": {daemonsWork: true, row: "two-cursor-keys", ours: documentOf(func(doc map[string]any) { doc["rejected"], doc["total_seen"] = []any{}, 0 })},
+		"broken-daemon.corrupt-pid-new-starts-second-daemon": {row: "one-daemon registry-only-when-needed", ours: unchanged("/daemon.log", "/daemon.pid", "registry.json")},
+		"broken-daemon.repair":                               {row: "registry-only-when-needed", ours: unchanged("registry.json")},
+		"message.answer-pull":                                {row: "two-cursor-keys", ours: documentOf(func(doc map[string]any) { doc["rejected"], doc["total_seen"] = []any{}, 0 })},
 		"message.answer-push": {
-			before: func(w *world) error { return w.users().arrived("atlas", "boreas", 2) }, daemonsWork: true,
-			row: "daemon-at-once", ours: documentOf(func(doc map[string]any) {
+			before: func(w *world) error { return w.users().arrived("atlas", "boreas", 2) },
+			row:    "daemon-at-once", ours: documentOf(func(doc map[string]any) {
 				posted := doc["pushed"].([]any)
 				posted[0].(map[string]any)["reason"] = "duplicate"
 				doc["pushed"], doc["skipped"] = []any{}, posted
 			}),
 		},
-		"message.answer":                      {daemonsWork: true},
 		"three-sisters.new-corvus":            {row: "no-pending-pair-directory", ours: unchanged("/pending-pair/")},
 		"three-sisters.new-boreas":            {row: "no-pending-pair-directory", ours: unchanged("/pending-pair/")},
-		"three-sisters.pair-all":              {daemonsWork: true, after: sistersShakeHands},
+		"three-sisters.pair-all":              {after: sistersShakeHands},
 		"first-session.pid-file":              {row: "record-names-build", ours: namesBuild},
 		"first-session.relay-json":            {row: "peers-always", ours: emptyPeers},
 		"first-session.new":                   {before: up(localRelay), row: "no-pending-pair-directory", ours: unchanged("/pending-pair/")},
 		"first-session.daemons-running":       {check: daemons},
-		"message.send":                        {before: watchBoreas, daemonsWork: true},
+		"message.send":                        {before: watchBoreas},
 		"message.arrival":                     {check: arrival},
 		"message.monitor-of-boreas":           {run: watched},
 		"broken-daemon.list":                  {before: userDaemonKilled("boreas")},
-		"broken-daemon.corrupt-pid-list":      {before: file(userRoot+"/boreas/state/wire/daemon.pid", "{")},
-		"broken-daemon.daemons-running":       {check: daemons},
+		"broken-daemon.corrupt-pid-list":      {before: file(userRoot+"/boreas/state/wire/daemon.pid", "{"), row: "daemon-proven", ours: inJSON(`"daemon_running":false`, `"daemon_running":true`)},
+		"broken-daemon.daemons-running":       {check: daemons, row: "one-daemon", ours: func(_ *world, r *record) { r.All["count"] = json.RawMessage("3") }},
 		"broken-daemon.daemons-after-upgrade": {check: daemons},
 		"broken-daemon.relay-down-status":     {before: down(localRelay)},
 		"destroy.without-force":               {before: up(localRelay)},

@@ -61,7 +61,10 @@ func TestReplay(t *testing.T) {
 // script is what a file's records leave to prose, or unsaid: what was prepared by hand.
 type script struct {
 	start func(*world) error // before the first record
-	steps map[string]step    // by the name of a record
+
+	daemonsWork bool // daemons run: what they write meanwhile is not compared
+
+	steps map[string]step // by the name of a record
 }
 
 // step is what belongs to one record.
@@ -77,8 +80,6 @@ type step struct {
 	skip  string                // not replayed, and why
 	needs []string              // commands that the record speaks of beside its own
 	home  string                // WIRE_HOME, where the record does not tell it
-
-	daemonsWork bool // daemons run: what they write meanwhile is not compared
 }
 
 // replayScripts are those of the files, each in a Go file of its own.
@@ -127,7 +128,7 @@ func replayFile(t *testing.T, name string, s script, p *replay) {
 	p.unmade = map[string]string{}
 	known := map[string]bool{}
 	for _, r := range records {
-		known[r.Name] = true
+		known[r.Name], r.daemonsWork = true, s.daemonsWork
 		o := p.play(r, s.steps[r.Name])
 		p.count.add(name, r, o)
 		t.Run(r.Name, func(t *testing.T) {
@@ -169,7 +170,7 @@ func (p *replay) play(r *record, s step) (o outcome) {
 			o.wrong = append(o.wrong, "docs/differences.md has no row "+row)
 		}
 	}
-	o.row, r.daemonsWork = s.row, s.daemonsWork
+	o.row = s.row
 	if s.edit != nil {
 		s.edit(p.world, r)
 	}
