@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -208,6 +209,21 @@ func (ob Observer) answer(ctx context.Context, url string, limit time.Duration) 
 		return RelayState{Fact: RelayStranger, Why: "something that is no relay answers there"}
 	}
 	return RelayState{Fact: RelaySilent, Why: client.Describe(err)}
+}
+
+// Serving looks again at who serves the sessions of the file, and takes everything else from o, an earlier
+// observation: enough to see which daemons have died, at a tenth of the cost.
+func (ob Observer) Serving(o Observed) Observed {
+	table, err := census.Table(ob.Machine)
+	o.Now, o.Sessions = time.Now(), maps.Clone(o.Sessions)
+	for _, w := range ob.Desired.Sessions {
+		s := ob.Machine.Session(w.Name)
+		if have, ok := o.Sessions[w.Name]; ok && s.Initialized() {
+			have.Daemon = census.ServingOf(s, table, err)
+			o.Sessions[w.Name] = have
+		}
+	}
+	return o
 }
 
 // logLines is how much of a daemon.log a report shows.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -20,8 +21,10 @@ type Watch struct {
 	File    string // the wire.yaml, absolute, links not followed
 	// Load reads and resolves the file. It is called for every pass.
 	Load func() (Reading, error)
-	// Runner makes the runner of one pass; its Diff and Report are the watcher's.
-	Runner func(*spec.Desired) Runner
+	// Observer and Actuators are the doors of one pass.
+	Observer  func(*spec.Desired) Observer
+	Actuators func(*spec.Desired) map[Kind]Actuator
+	Parallel  int // changes of one kind at a time
 	// Lock takes the apply lock for one pass.
 	Lock func(context.Context) (unlock func(), err error)
 	// Linger holds a connection to the relay at a URL as long as it is there (client.Linger).
@@ -48,6 +51,7 @@ type Watcher struct {
 	queue   *queue
 	follow  *follower
 	back    backoff
+	seen    *Observed                    // by the last pass, unless it failed
 	retries int                          // passes in a row that left something to do
 	alarm   time.Time                    // when to look again whatever happens
 	wanted  atomic.Pointer[spec.Desired] // in force
@@ -148,7 +152,9 @@ func (w *Watcher) pass(ctx context.Context, triggers []Trigger) {
 	}
 	p.Desired, p.Refused = w.Wanted(), w.note.Refused
 	w.retry(p)
+	w.seen = nil
 	if p.Err == nil {
+		w.seen = &p.Observed
 		w.attend(ctx, &p)
 	}
 	p.Hampered = errors.Join(p.Hampered, w.remember(p))
@@ -267,8 +273,33 @@ func (w *Watcher) act(ctx context.Context, triggers []Trigger) (Summary, Observe
 		return Summary{}, Observed{}, err
 	}
 	defer unlock()
+	revived := w.revive(ctx, r, triggers)
 	sum, err := r.Run(ctx)
+	if len(revived) > 0 {
+		sum.Results = append(revived, sum.Results...)
+		sum.Rounds++
+	}
 	return sum, *seen, err
+}
+
+// revive starts the daemons that have died before anything else is looked at: for what else it takes to start
+// one, the last pass speaks. The round that follows looks at everything.
+func (w *Watcher) revive(ctx context.Context, r Runner, triggers []Trigger) []Result {
+	if w.seen == nil || !slices.Contains(triggers, TriggerDeath) {
+		return nil
+	}
+	d := w.Wanted()
+	o := w.Observer(d).Serving(*w.seen)
+	w.back.see(o, names(d), o.Now)
+	p := r.Diff(o)
+	p.Changes = slices.DeleteFunc(p.Changes, func(c Change) bool {
+		return c.Kind != StartDaemon || len(c.Needs) > 0
+	})
+	if p.Empty() {
+		return nil
+	}
+	rolled := true
+	return r.execute(ctx, p, &rolled)
 }
 
 func hasty(triggers []Trigger) bool {
@@ -283,19 +314,20 @@ func hasty(triggers []Trigger) bool {
 
 // runner is the runner of one pass, and what it saw last.
 func (w *Watcher) runner() (Runner, *Observed) {
-	r := w.Runner(w.Wanted())
+	d := w.Wanted()
+	r := Runner{Actuators: w.Actuators(d), Parallel: w.Parallel}
 	seen := new(Observed)
-	observe := r.Observe
+	ob := w.Observer(d)
 	r.Observe = func(ctx context.Context) (Observed, error) {
-		o, err := observe(ctx)
+		o, err := ob.Observe(ctx)
 		if err == nil {
 			*seen = o
-			w.back.see(o, names(w.Wanted()), time.Now())
+			w.back.see(o, names(d), time.Now())
 		}
 		return o, err
 	}
 	r.Diff = func(o Observed) Plan {
-		p, next := w.back.hold(Diff(w.Wanted(), o, Options{}), time.Now(), w.logTail)
+		p, next := w.back.hold(Diff(d, o, Options{}), time.Now(), w.logTail)
 		if !next.IsZero() {
 			w.wakeAt(next)
 		}

@@ -132,13 +132,11 @@ func (f *fleet) watcher(a *app, c *applyCmd, report func(reconcile.Event), liste
 		Lock: func(ctx context.Context) (func(), error) {
 			return f.machine.LockApply(ctx, "apply --watch", nil)
 		},
-		Runner: func(d *spec.Desired) reconcile.Runner {
-			return reconcile.Runner{
-				Observe:   f.observerFor(d).Observe,
-				Actuators: actuators.All(actuators.Site{Machine: f.machine, Client: f.client, Desired: d, Workers: c.Parallel}),
-				Parallel:  c.Parallel,
-			}
+		Observer: f.observerFor,
+		Actuators: func(d *spec.Desired) map[reconcile.Kind]reconcile.Actuator {
+			return actuators.All(actuators.Site{Machine: f.machine, Client: f.client, Desired: d, Workers: c.Parallel})
 		},
+		Parallel: c.Parallel,
 	}, f.reading())
 }
 
