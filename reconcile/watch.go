@@ -212,13 +212,15 @@ func (w *Watcher) reload() error {
 	case r.Refused != nil:
 		if text := r.Refused.Error(); text != w.note.Refused {
 			w.note.Refused = text
+			_ = w.save() // or at the end of the pass, which reports it
 			w.report(Reloaded{Err: r.Refused})
 		}
 		return nil
 	}
 	w.wanted.Store(r.Desired)
 	if w.note.Refused != "" || r.Text != w.note.Text || r.Path != w.note.Path {
-		w.note.Refused, w.note.Text, w.note.Path = "", r.Text, r.Path
+		w.note.Refused, w.note.Text, w.note.Path, w.note.Sessions = "", r.Text, r.Path, names(r.Desired)
+		_ = w.save()
 		w.report(Reloaded{})
 	}
 	return nil
@@ -321,8 +323,9 @@ func (w *Watcher) runner() (Runner, *Observed) {
 	r.Observe = func(ctx context.Context) (Observed, error) {
 		o, err := ob.Observe(ctx)
 		if err == nil {
-			*seen = o
 			w.back.see(o, names(d), time.Now())
+			w.tellDeaths(&o, d)
+			*seen = o
 		}
 		return o, err
 	}
@@ -340,6 +343,18 @@ func (w *Watcher) runner() (Runner, *Observed) {
 		}
 	}
 	return r, seen
+}
+
+// tellDeaths puts into an observation what others learn from the note.
+func (w *Watcher) tellDeaths(o *Observed, d *spec.Desired) {
+	dying := w.back.crashing()
+	for _, name := range names(d) {
+		s, ok := o.Sessions[name]
+		if n := dying[name]; ok && (n > 0 || s.Deaths > 0) {
+			s.Deaths, s.LogTail = n, w.logTail(name)
+			o.Sessions[name] = s
+		}
+	}
 }
 
 func (w *Watcher) logTail(name string) string {

@@ -79,6 +79,9 @@ func (c *applyCmd) Run(a *app) error {
 	if c.Watch {
 		return c.watch(a)
 	}
+	if c.Listen != "" {
+		return a.misuse("--listen is for --watch")
+	}
 	if c.DryRun {
 		return c.plan(a)
 	}

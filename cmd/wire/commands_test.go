@@ -22,8 +22,9 @@ import (
 // stage is what the commands of one script share.
 type stage struct {
 	place
-	gateway *gate
-	started map[string]*exec.Cmd // stand-ins, by the name that the script gave them
+	gateway  *gate
+	started  map[string]*exec.Cmd // stand-ins, by the name that the script gave them
+	watchers []*watcher
 }
 
 type stageKey struct{}
@@ -41,6 +42,9 @@ func (s *stage) end(t testscript.T) {
 	for _, cmd := range s.started {
 		_ = cmd.Wait() // reaps it
 	}
+	for _, w := range s.watchers {
+		_ = w.cmd.Wait()
+	}
 }
 
 // commands are what scripts can do beside the commands of testscript. Only alive can be negated.
@@ -53,6 +57,12 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"scrub":      cmdScrub,
 	"kill9":      cmdKill9,
 	"freeze":     cmdFreeze,
+	"signal":     cmdSignal,
+	"watching":   cmdWatching,
+	"ended":      cmdEnded,
+	"passed":     cmdPassed,
+	"fetch":      cmdFetch,
+	"metric":     cmdMetric,
 	"procs":      cmdProcs,
 	"standin":    cmdStandIn,
 	"alive":      cmdAlive,
@@ -159,23 +169,26 @@ func readAll(path string) ([]byte, error) {
 
 // cmdKill9 kills the daemon of a session, or the relay, without warning. The pid is then in $PID.
 func cmdKill9(ts *testscript.TestScript, neg bool, args []string) {
-	want(ts, neg, args, 1, "kill9 SESSION|relay")
+	want(ts, neg, args, 1, "kill9 SESSION|relay|watcher")
 	pid, err := kill9(on(ts).life(args[0]))
 	ts.Check(err)
 	ts.Setenv("PID", strconv.Itoa(pid))
 }
 
-// life is the life lock of a session's daemon, or of the relay.
+// life is the life lock of a session's daemon, of the relay, or of the watcher.
 func (p place) life(name string) string {
-	if name == "relay" {
+	switch name {
+	case "relay":
 		return relay.LifeLock(p.relayState())
+	case "watcher":
+		return p.machine().WatchLife()
 	}
 	return p.session(name).DaemonLife()
 }
 
 // cmdFreeze stops one of these where it is (SIGSTOP). The pid is then in $PID.
 func cmdFreeze(ts *testscript.TestScript, neg bool, args []string) {
-	want(ts, neg, args, 1, "freeze SESSION|relay")
+	want(ts, neg, args, 1, "freeze SESSION|relay|watcher")
 	pid, err := freeze(on(ts).life(args[0]))
 	ts.Check(err)
 	ts.Setenv("PID", strconv.Itoa(pid))

@@ -75,16 +75,24 @@ func (a *app) fleetOf(m home.Machine, src source) (*fleet, error) {
 // force. left says that one which was killed counts as well.
 func (a *app) fleetInForce(file string, left bool) (*fleet, error) {
 	f, err := a.fleet(file)
-	if err == nil || file == "" || file == "-" {
+	if err == nil || file == "-" {
 		return f, err
 	}
 	m, merr := a.env.Machine()
-	path, perr := filepath.Abs(file)
-	note := m.ReadWatchNote()
-	if merr != nil || perr != nil || note.File != path || !left && !process.Alive(note.PID, note.StartTicks) {
+	if merr != nil {
 		return nil, err
 	}
-	last, lerr := a.fleetOf(m, source{name: file, path: path, physical: note.Path, text: []byte(note.Text)})
+	note := m.ReadWatchNote()
+	name := ""
+	for _, c := range candidates(file, m) {
+		if path, aerr := filepath.Abs(c); aerr == nil && path == note.File {
+			name = c
+		}
+	}
+	if name == "" || !left && !process.Alive(note.PID, note.StartTicks) {
+		return nil, err
+	}
+	last, lerr := a.fleetOf(m, source{name: name, path: note.File, physical: note.Path, text: []byte(note.Text)})
 	if lerr != nil {
 		return nil, err
 	}
@@ -120,20 +128,26 @@ func (a *app) resolve(m home.Machine, src source) (*spec.Desired, error) {
 	return spec.Resolve(loaded, env)
 }
 
+// candidates are where the wire.yaml that -f names may be.
+func candidates(file string, m home.Machine) []string {
+	if file != "" {
+		return []string{file}
+	}
+	places := []string{"wire.yaml"}
+	if dir, err := m.ConfigDir(); err == nil {
+		places = append(places, filepath.Join(dir, "wire.yaml"))
+	}
+	return places
+}
+
 // readSpec reads the wire.yaml that a command means.
 func (a *app) readSpec(file string, m home.Machine) (source, error) {
 	if file == "-" {
 		text, err := io.ReadAll(a.in)
 		return source{name: "-", text: text}, err
 	}
-	candidates := []string{file}
-	if file == "" {
-		candidates = []string{"wire.yaml"}
-		if dir, err := m.ConfigDir(); err == nil {
-			candidates = append(candidates, filepath.Join(dir, "wire.yaml"))
-		}
-	}
-	for _, name := range candidates {
+	places := candidates(file, m)
+	for _, name := range places {
 		text, err := os.ReadFile(name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
@@ -151,7 +165,7 @@ func (a *app) readSpec(file string, m home.Machine) (source, error) {
 		return source{name: file}, fmt.Errorf("%s: no such file", file)
 	}
 	return source{}, fmt.Errorf("no wire.yaml here or in %s\n  next: write one (`wire export` prints one for the sessions that exist), or name it with -f",
-		filepath.Dir(candidates[len(candidates)-1]))
+		filepath.Dir(places[len(places)-1]))
 }
 
 func (f *fleet) observer() reconcile.Observer {

@@ -33,7 +33,8 @@ func cmdHashTree(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // hashTree leaves out what changes by itself or without a meaning: the relay's counters, which replaces a
-// file in its directory, and the time of apply.lock, which says who applies at the moment.
+// file in its directory, the time of apply.lock, which says who applies at the moment, and that of watch.lock,
+// which is when the last pass was.
 func (p place) hashTree() (string, error) {
 	var b strings.Builder
 	for _, root := range []string{p.wh, filepath.Join(p.dir, "home")} {
@@ -49,7 +50,7 @@ func (p place) hashTree() (string, error) {
 				return err
 			}
 			when := info.ModTime().Format(time.RFC3339Nano)
-			if d.Name() == "apply.lock" || path == p.relayState() {
+			if d.Name() == "apply.lock" || d.Name() == "watch.lock" || path == p.relayState() {
 				when = "-"
 			}
 			fmt.Fprintf(&b, "%s %s %d %s", strings.TrimPrefix(path, p.dir+"/"), info.Mode(), info.Sys().(*syscall.Stat_t).Ino, when)

@@ -27,6 +27,7 @@ type place struct {
 	wh    string // WIRE_HOME, the machine's base
 	relay string // host:port of its relay
 	gate  string // host:port for what stands in front of the relay
+	vital string // host:port where a watcher answers
 }
 
 // newPlace is the place of a test in dir, which it may already have filled.
@@ -39,6 +40,9 @@ func newPlace(dir string) (place, error) {
 	host, _, _ := net.SplitHostPort(p.relay)
 	if p.gate = net.JoinHostPort(host, "8772"); runtime.GOOS != "linux" {
 		p.gate, err = ownAddress(8772)
+	}
+	if p.vital = net.JoinHostPort(host, "8773"); runtime.GOOS != "linux" && err == nil {
+		p.vital, err = ownAddress(8773)
 	}
 	return p, errors.Join(err, os.MkdirAll(filepath.Join(dir, "home"), 0o700), os.MkdirAll(filepath.Join(dir, "tmp"), 0o700))
 }
@@ -94,6 +98,7 @@ func (p place) env() []string {
 		"LANG=C.UTF-8", "TERM=xterm",
 		"RELAY=http://" + p.relay,
 		"GATE=http://" + p.gate,
+		"VITAL=" + p.vital,
 	}
 }
 

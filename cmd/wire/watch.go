@@ -66,6 +66,7 @@ func (c *applyCmd) watch(a *app) error {
 	var g run.Group
 	ctx, cancel := context.WithCancel(a.ctx)
 	defer cancel()
+	defer context.AfterFunc(a.ctx, func() { k.log.Info("stopping") })()
 	g.Add(func() error { return w.Run(ctx) }, func(error) { cancel() })
 	g.Add(forward(hangups, func() { w.Wake(reconcile.TriggerHangup) }))
 	if listener != nil {
