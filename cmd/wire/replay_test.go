@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -24,7 +23,7 @@ import (
 //
 // A file's records follow each other on one state; they are all run, whichever of them -run selects.
 func TestReplay(t *testing.T) {
-	rows, err := differencesTable()
+	rows, err := differenceTable()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,8 +38,8 @@ func TestReplay(t *testing.T) {
 		if len(count.perFile) < len(names) || len(count.pending()) > 0 {
 			return // a selection, or not all verbs are there
 		}
-		for row, replayed := range rows {
-			if replayed && count.byRow[row] == 0 {
+		for row, tests := range rows {
+			if slices.Contains(tests, "TestReplay") && count.byRow[row] == 0 {
 				t.Errorf("docs/differences.md: no record differs by %s", row)
 			}
 		}
@@ -106,7 +105,7 @@ var replayScripts = map[string]script{
 type replay struct {
 	*world
 	verbs *verbs
-	rows  map[string]bool
+	rows  map[string][]string
 	count *tally
 
 	// unmade are the directories below $ROOT whose state is not that of the record, with the reason: a
@@ -492,30 +491,6 @@ func (c *tally) String() string {
 		fmt.Fprintf(&b, "%-28s %3d replayed, %3d equal, %3d by row, %3d skipped\n", f, n[0], n[1], n[2], n[3])
 	}
 	return b.String()
-}
-
-// differencesTable reads the ids of docs/differences.md, and of each whether it says that records show it.
-func differencesTable() (map[string]bool, error) {
-	data, err := os.ReadFile(filepath.Join("..", "..", "docs", "differences.md"))
-	if err != nil {
-		return nil, err
-	}
-	rows := map[string]bool{}
-	for line := range strings.Lines(string(data)) {
-		cells := strings.Split(line, "|")
-		if len(cells) < 8 {
-			continue
-		}
-		id := strings.Trim(strings.TrimSpace(cells[1]), "`")
-		if id == "id" || strings.Trim(id, "-") == "" {
-			continue
-		}
-		if _, twice := rows[id]; twice {
-			return nil, fmt.Errorf("docs/differences.md: two rows %s", id)
-		}
-		rows[id] = strings.Contains(cells[6], "TestReplay")
-	}
-	return rows, nil
 }
 
 // interrupted starts the record's command, waits until it has printed what the record says, and ends it as the
