@@ -79,6 +79,8 @@ type step struct {
 	skip  string                // not replayed, and why
 	needs []string              // commands that the record speaks of beside its own
 	home  string                // WIRE_HOME, where the record does not tell it
+
+	daemonsWork bool // as of the script
 }
 
 // replayScripts are those of the files, each in a Go file of its own.
@@ -170,6 +172,7 @@ func (p *replay) play(r *record, s step) (o outcome) {
 		}
 	}
 	o.row = s.row
+	r.daemonsWork = r.daemonsWork || s.daemonsWork
 	if s.edit != nil {
 		s.edit(p.world, r)
 	}
