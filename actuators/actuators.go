@@ -94,6 +94,9 @@ func All(s Site) map[reconcile.Kind]reconcile.Actuator {
 		reconcile.RestartDaemon:  restartDaemon{s},
 		reconcile.StopDaemon:     stopDaemon{s},
 		reconcile.StopDuplicate:  stopDuplicate{s},
+		reconcile.StartNotify:    startNotify{s},
+		reconcile.RestartNotify:  restartNotify{s},
+		reconcile.StopNotify:     stopNotify{s},
 		reconcile.StopAll:        stopAll{s},
 		reconcile.DestroySession: destroySession{s},
 	}

@@ -42,12 +42,12 @@ func (s Site) start(ctx context.Context, w spec.Session) (reconcile.Outcome, err
 	case s.By != "":
 		return reconcile.Done, nil
 	}
-	return reconcile.Done, markDaemon(h, true)
+	return reconcile.Done, mark(h, func(m *home.Managed) { m.Daemon = true })
 }
 
-// markDaemon records in the marker whether an apply started the daemon. A session without a marker was not
-// created by an apply: it gets one without an owner, so that it is never pruned.
-func markDaemon(h home.Session, running bool) error {
+// mark records in the marker what an apply started. A session without a marker was not created by an apply: it
+// gets one without an owner, so that it is never pruned.
+func mark(h home.Session, change func(*home.Managed)) error {
 	m, err := h.ReadManaged()
 	if err != nil {
 		return err
@@ -55,10 +55,10 @@ func markDaemon(h home.Session, running bool) error {
 	if m == nil {
 		m = &home.Managed{}
 	}
-	if m.Daemon == running {
+	before := *m
+	if change(m); *m == before {
 		return nil
 	}
-	m.Daemon = running
 	return h.WriteManaged(*m)
 }
 
@@ -87,7 +87,7 @@ func (a stopDaemon) Do(ctx context.Context, c reconcile.Change) (reconcile.Outco
 	h := a.Machine.Session(c.Subjects[0])
 	stopped, err := a.stopHolder(ctx, h.DaemonLife())
 	if err == nil {
-		err = markDaemon(h, false)
+		err = mark(h, func(m *home.Managed) { m.Daemon = false })
 	}
 	switch {
 	case err != nil:
@@ -121,7 +121,7 @@ func (a stopDuplicate) Do(ctx context.Context, c reconcile.Change) (reconcile.Ou
 	return reconcile.Done, nil
 }
 
-// stopAll stops every proven daemon of a session.
+// stopAll stops every proven daemon and notifier of a session.
 type stopAll struct{ Site }
 
 func (a stopAll) Do(ctx context.Context, c reconcile.Change) (reconcile.Outcome, error) {
@@ -135,7 +135,7 @@ func (a stopAll) Do(ctx context.Context, c reconcile.Change) (reconcile.Outcome,
 	return reconcile.Done, nil
 }
 
-// quiet stops whatever serves a home, and says whether anything did.
+// quiet stops whatever serves a home, its notifiers too, and says whether anything did.
 func (s Site) quiet(ctx context.Context, h home.Session) (stopped bool, err error) {
 	if stopped, err = s.stopHolder(ctx, h.DaemonLife()); err != nil {
 		return stopped, err
@@ -144,12 +144,16 @@ func (s Site) quiet(ctx context.Context, h home.Session) (stopped bool, err erro
 	if err != nil {
 		return stopped, err
 	}
+	hushed, err := s.hush(ctx, h)
+	if err != nil {
+		return stopped, err
+	}
 	if m, err := h.ReadManaged(); err == nil && m != nil {
-		if err := markDaemon(h, false); err != nil {
+		if err := mark(h, func(m *home.Managed) { m.Daemon, m.Notify = false, false }); err != nil {
 			return stopped, err
 		}
 	}
-	return stopped || n > 0, nil
+	return stopped || n > 0 || hushed, nil
 }
 
 // stopOthers stops the daemons that the process table proves to serve h without holding its life lock, but

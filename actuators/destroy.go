@@ -60,14 +60,7 @@ func (s Site) silence(ctx context.Context, h home.Session) error {
 	if rec.Stranger {
 		s.tell(LeftAlone{h.Name, rec.PID, rec.Why})
 	}
-	if _, err := s.stopHolder(ctx, h.NotifyLife()); err != nil {
-		return err
-	}
-	others, err := census.OtherNotifiers(s.Machine, h)
-	if err != nil {
-		return err
-	}
-	return s.stopProven(ctx, others, h.NotifyPID())
+	return nil
 }
 
 // who is the identity of a session, by its card or else by its key; one without either is pinned nowhere.

@@ -17,10 +17,19 @@ const (
 	silentGrace = 10 * time.Second // before silence counts: a machine that wakes up has silent daemons only
 )
 
-// backoff remembers the lives and deaths of daemons, session by session. It is part of a watcher; a one-shot
-// apply starts what is dead, whatever happened before.
+// backoff remembers the lives and deaths of daemons, or of notifiers, session by session. It is part of a
+// watcher; a one-shot apply starts what is dead, whatever happened before.
 type backoff struct {
-	by map[string]*life
+	notify bool // of notifiers
+	by     map[string]*life
+}
+
+// kinds are the changes that it has to do with.
+func (b *backoff) kinds() (start, restart, stop Kind) {
+	if b.notify {
+		return StartNotify, RestartNotify, StopNotify
+	}
+	return StartDaemon, RestartDaemon, StopDaemon
 }
 
 // life is what is known of the daemons of one session.
@@ -55,7 +64,11 @@ func (b *backoff) see(o Observed, wanted []string, now time.Time) {
 	listed := make(map[string]bool, len(wanted))
 	for _, name := range wanted {
 		listed[name] = true
-		b.of(name).see(o.Session(name).Daemon.Ours, now)
+		who := o.Session(name).Daemon
+		if b.notify {
+			who = o.Session(name).Notify
+		}
+		b.of(name).see(who.Ours, now)
 	}
 	for name := range b.by {
 		if !listed[name] {
@@ -154,22 +167,23 @@ func (b *backoff) crashing() map[string]int {
 func (b *backoff) hold(p Plan, now time.Time, tail func(name string) string) (Plan, time.Time) {
 	h := holder{now: now, kept: make([]Change, 0, len(p.Changes))}
 	stuck, silent := b.stuck(p), map[string]bool{}
+	start, restart, _ := b.kinds()
 	for _, c := range p.Changes {
 		switch {
-		case c.Kind == StartDaemon:
+		case c.Kind == start:
 			l := b.of(c.Subjects[0])
 			if l.deaths >= crashLoop {
-				p.Blocked = append(p.Blocked, Report{Subject: c.Subjects[0], Reason: crashReason(l.deaths), Advice: logEnds(tail(c.Subjects[0]))})
+				p.Blocked = append(p.Blocked, Report{Subject: c.Subjects[0], Reason: b.reason(l.deaths), Advice: logEnds(tail(c.Subjects[0]))})
 			}
 			h.until(c, l.next())
-		case c.Kind == RestartDaemon && c.Suspect:
+		case c.Kind == restart && c.Suspect:
 			l := b.of(c.Subjects[0])
 			silent[c.Subjects[0]] = true
 			if l.silent.IsZero() {
 				l.silent = now
 			}
 			h.until(c, l.silent.Add(silentGrace))
-		case c.Kind == RestartDaemon && c.Roll && stuck:
+		case c.Kind == restart && c.Roll && stuck:
 			h.held = append(h.held, c) // the next one after readiness of the one before
 		default:
 			h.kept = append(h.kept, c)
@@ -190,8 +204,9 @@ func (b *backoff) hold(p Plan, now time.Time, tail func(name string) string) (Pl
 // stuck says whether a plan has to start a daemon whose predecessor was replaced in vain: with what is
 // installed now, the others would not come back either.
 func (b *backoff) stuck(p Plan) bool {
+	start, _, _ := b.kinds()
 	return slices.ContainsFunc(p.Changes, func(c Change) bool {
-		return c.Kind == StartDaemon && b.of(c.Subjects[0]).failed
+		return c.Kind == start && b.of(c.Subjects[0]).failed
 	})
 }
 
@@ -215,6 +230,13 @@ func (h *holder) wake(at time.Time) {
 	if at.After(h.now) && (h.next.IsZero() || at.Before(h.next)) {
 		h.next = at
 	}
+}
+
+func (b *backoff) reason(deaths int) Reason {
+	if b.notify {
+		return Reason{"notify-crash-looping", fmt.Sprintf("its notifier died %d times in a row; tried again every %s at most", deaths, longestWait)}
+	}
+	return crashReason(deaths)
 }
 
 func crashReason(deaths int) Reason {

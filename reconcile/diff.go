@@ -43,6 +43,7 @@ func Diff(d *spec.Desired, o Observed, opt Options) Plan {
 			f.dir(s)
 			f.tidy(s)
 			f.daemon(s)
+			f.notifier(s)
 		}
 	}
 	f.mesh()
@@ -124,11 +125,6 @@ func (f *differ) home(s spec.Session) {
 			v.renewed = Reason{"edge-new", s.Name + " is new"}
 		}
 	case HomeWhole:
-	}
-	if s.Notify {
-		v.blocked = true
-		f.block(s.Name, "unsupported", "notify: true is not there yet in this version", "use notify: false")
-		f.changes = slices.DeleteFunc(f.changes, func(c Change) bool { return c.Subjects[0] == s.Name })
 	}
 	f.ready[s.Name] = v
 }
@@ -387,6 +383,50 @@ func (f *differ) daemon(s spec.Session) {
 	}
 }
 
+// notifier plans who shows on the desktop what arrives.
+func (f *differ) notifier(s spec.Session) {
+	v := f.ready[s.Name]
+	if v.blocked || f.opt.Complete && !s.Notify {
+		return
+	}
+	have := f.o.Session(s.Name)
+	n := have.Notify
+	c := Change{Subjects: []string{s.Name}}
+	switch {
+	case n.Unknown != "" && s.Notify:
+		f.block(s.Name, "notify-unknown", n.Unknown, "")
+		return
+	case n.Unknown != "" || !s.Notify && n.Ours == nil:
+		return
+	case !s.Notify && !have.NotifyByApply:
+		f.note(s.Name, "notify-foreign", fmt.Sprintf("notify: false, but pid %d was not started by an apply: left alone", n.Ours.PID), "")
+		return
+	case !s.Notify:
+		c.Kind, c.Reason = StopNotify, Reason{"notify-unwanted", "notify: false in the file"}
+		f.add(c)
+		return
+	}
+	c.Needs = slices.Clone(v.needs)
+	switch all := n.All(); {
+	case len(all) == 0:
+		c.Kind, c.Reason = StartNotify, Reason{"notify-dead", cmp.Or(n.Why, "not running")}
+	case all[0].Stopped:
+		c.Kind, c.Reason = RestartNotify, Reason{"notify-hung", fmt.Sprintf("pid %d is stopped (state T)", all[0].PID)}
+	case n.Ours == nil:
+		f.note(s.Name, "notify-reference", fmt.Sprintf("what arrives is shown by a notifier of the reference (pid %d)", all[0].PID), "")
+		return
+	case !n.Ours.SameExe && !f.opt.Complete && !f.foreignWatch():
+		c.Kind, c.Reason = RestartNotify, Reason{"notify-executable", fmt.Sprintf("pid %d runs another executable than this one", n.Ours.PID)}
+	default:
+		if len(n.Others) > 0 {
+			f.note(s.Name, "notify-duplicate", fmt.Sprintf("pid %d shows what arrives beside ours (pid %d)", n.Others[0].PID, n.Ours.PID),
+				"end it, or each message is shown twice")
+		}
+		return
+	}
+	f.add(c)
+}
+
 // silence is how long a slot may go without a pull before its daemon counts as hung (design.md section 4).
 func silence(interval time.Duration) time.Duration { return max(60*time.Second, 6*interval) }
 
@@ -579,8 +619,8 @@ func (f *differ) pruned(name string) bool {
 // been that of a session that goes.
 var rank = map[Kind]int{
 	StartRelay: 0, RestartRelay: 0, StopLeftover: 0, CreateSession: 1, AllocateSlot: 2, MendRecord: 2, ClaimHandle: 3, PairMesh: 4,
-	DropRequests: 4, RemovePins: 5, StopDaemon: 6,
-	StopDuplicate: 7, StopAll: 8, StartDaemon: 9, RestartDaemon: 10, DestroySession: 11, RegisterDir: 12, StopRelay: 13,
+	DropRequests: 4, RemovePins: 5, StopDaemon: 6, StopNotify: 7, StopDuplicate: 8, StopAll: 9, StartDaemon: 10, RestartDaemon: 11,
+	StartNotify: 12, RestartNotify: 13, DestroySession: 14, RegisterDir: 15, StopRelay: 16,
 }
 
 func (f *differ) plan() Plan {
@@ -662,15 +702,19 @@ func Down(d *spec.Desired, o Observed, only []string) Plan {
 		if !f.wants(s.Name) {
 			continue
 		}
-		dm := o.Session(s.Name).Daemon
+		have := o.Session(s.Name)
 		if f.kept(s.Name) {
 			continue
 		}
-		switch {
+		switch dm, n := have.Daemon, have.Notify; {
 		case dm.Unknown != "":
 			f.block(s.Name, "daemon-unknown", dm.Unknown, "")
-		case dm.Ours != nil || len(dm.Others) > 0:
+		case n.Unknown != "":
+			f.block(s.Name, "notify-unknown", n.Unknown, "")
+		case len(dm.All()) > 0:
 			f.add(Change{Kind: StopAll, Subjects: []string{s.Name}, Reason: Reason{"down", "running"}})
+		case len(n.All()) > 0:
+			f.add(Change{Kind: StopAll, Subjects: []string{s.Name}, Reason: Reason{"down", "its notifier is running"}})
 		}
 	}
 	if len(only) == 0 && !f.keeping {
@@ -714,6 +758,8 @@ func Destroy(d *spec.Desired, o Observed, only []string) Plan {
 			f.block(s.Name, "not-owned", "it was not created by this file", "name it with --only to destroy it all the same")
 		case have.Daemon.Unknown != "":
 			f.block(s.Name, "daemon-unknown", have.Daemon.Unknown, "")
+		case have.Notify.Unknown != "":
+			f.block(s.Name, "notify-unknown", have.Notify.Unknown, "")
 		default:
 			f.add(Change{
 				Kind: DestroySession, Subjects: []string{s.Name}, Destroys: true,

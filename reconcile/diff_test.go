@@ -111,6 +111,68 @@ start daemon docs: not running <- [create session docs allocate slot docs on htt
 `,
 		},
 		{
+			name: "notifiers: none yet, one of ours, one of the reference, a stopped one",
+			wish: func(d *spec.Desired) {
+				for i := range d.Sessions {
+					d.Sessions[i].Notify = true
+				}
+				d.Sessions = append(d.Sessions, spec.Session{Name: "news", Reach: spec.ReachLocal, Notify: true})
+			},
+			fact: func(o *Observed) {
+				o.edit("api", func(s *SessionState) { s.Notify.Ours = &census.Daemon{PID: 60, SameExe: true, Interval: 2} })
+				o.edit("web", func(s *SessionState) { s.Notify.Others = []census.Daemon{{PID: 61}} })
+				o.edit("docs", func(s *SessionState) { s.Notify.Others = []census.Daemon{{PID: 62, Stopped: true}} })
+			},
+			want: `
+create session news: absent
+allocate slot news on http://127.0.0.1:8771: no slot on http://127.0.0.1:8771 <- [create session news]
+start notifier news: not running <- [create session news allocate slot news on http://127.0.0.1:8771]
+restart notifier docs: pid 62 is stopped (state T)
+note web: what arrives is shown by a notifier of the reference (pid 61)
+`,
+		},
+		{
+			name: "notifiers: dead, of another build, beside one of the reference",
+			wish: func(d *spec.Desired) {
+				for i := range d.Sessions {
+					d.Sessions[i].Notify = true
+				}
+			},
+			fact: func(o *Observed) {
+				o.edit("api", func(s *SessionState) { s.Notify.Why = "pid 4711 in the record is not alive" })
+				o.edit("web", func(s *SessionState) { s.Notify.Ours = &census.Daemon{PID: 61, Interval: 2} })
+				o.edit("docs", func(s *SessionState) {
+					s.Notify.Ours = &census.Daemon{PID: 62, SameExe: true}
+					s.Notify.Others = []census.Daemon{{PID: 63}}
+				})
+			},
+			want: `
+start notifier api: pid 4711 in the record is not alive
+restart notifier web: pid 61 runs another executable than this one
+note docs: pid 63 shows what arrives beside ours (pid 62)
+`,
+		},
+		{
+			name: "notifiers that the file does not want",
+			fact: func(o *Observed) {
+				o.edit("api", func(s *SessionState) { s.Notify.Ours, s.NotifyByApply = &census.Daemon{PID: 60}, true })
+				o.edit("web", func(s *SessionState) { s.Notify.Ours = &census.Daemon{PID: 61} })
+				o.edit("docs", func(s *SessionState) { s.Notify.Unknown = "notify.lock is held" })
+			},
+			want: `
+stop notifier api: notify: false in the file
+note web: notify: false, but pid 61 was not started by an apply: left alone
+`,
+		},
+		{
+			name: "a notifier that nobody knows of",
+			wish: func(d *spec.Desired) { d.Sessions[0].Notify = true },
+			fact: func(o *Observed) {
+				o.edit("api", func(s *SessionState) { s.Notify.Unknown = "notify.lock is held" })
+			},
+			want: "blocked api: notify.lock is held\n",
+		},
+		{
 			name: "a dead daemon",
 			fact: func(o *Observed) {
 				o.edit("web", func(s *SessionState) { s.Daemon = census.Serving{Why: "pid 4711 in the record is not alive"} })
@@ -298,6 +360,14 @@ func TestDownAndDestroy(t *testing.T) {
 	if diff := cmp.Diff(want, text(Down(d, o, nil))); diff != "" {
 		t.Error("down", diff)
 	}
+	o.edit("docs", func(s *SessionState) { s.Daemon, s.Notify.Ours = census.Serving{}, &census.Daemon{PID: 60} })
+	o.edit("web", func(s *SessionState) { s.Notify.Ours = &census.Daemon{PID: 61} })
+	o.edit("api", func(s *SessionState) { s.Notify.Unknown = "held" })
+	want = "stop daemons web: running\nstop daemons docs: its notifier is running\nstop relay http://127.0.0.1:8771: running\nblocked api: held\n"
+	if diff := cmp.Diff(want, text(Down(d, o, nil))); diff != "" {
+		t.Error("down with notifiers", diff)
+	}
+	o.edit("api", func(s *SessionState) { s.Notify.Unknown = "" })
 	o.Relay.OtherUses = []string{"else"}
 	want = "stop daemons web: running\n"
 	if diff := cmp.Diff(want, text(Down(d, o, []string{"web"}))); diff != "" {

@@ -110,6 +110,15 @@ func sides(d *spec.Desired, o Observed, c Change) (wanted, seen string) {
 		return "no daemon", daemonSeen(have)
 	case StopDuplicate:
 		return "one daemon", fmt.Sprintf("%d daemons", len(have.Daemon.All()))
+	case StartNotify:
+		return "notifier running", "notifier down"
+	case RestartNotify:
+		if c.Reason.Code == "notify-hung" {
+			return "notifier running", "notifier stopped"
+		}
+		return "notifier of this executable", "notifier of " + have.Notify.Ours.Exe
+	case StopNotify:
+		return "no notifier", fmt.Sprintf("notifier %d", have.Notify.Ours.PID)
 	case DestroySession:
 		return "no session", "session " + string(have.Home)
 	}
@@ -183,6 +192,10 @@ func ofReport(o Observed, r Report) Difference {
 		x.Wanted, x.Seen = "its dir", "dir of another session"
 	case "daemon-unknown":
 		x.Wanted, x.Seen = "daemon running", "unknown"
+	case "notify-unknown":
+		x.Wanted, x.Seen = "notifier running", "unknown"
+	case "notify-crash-looping":
+		x.Wanted, x.Seen = "notifier running", "notifier crash-looping"
 	case "daemon-crash-looping":
 		x.Wanted, x.Seen = "daemon running", "daemon crash-looping"
 		x.Ask = r.Advice

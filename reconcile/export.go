@@ -43,7 +43,7 @@ func Export(all []census.Listed, paired func(a, b string) bool) Exported {
 		case federated:
 			s.Reach = spec.ReachFederation
 		}
-		s.Daemon.On = l.Serving
+		s.Daemon.On, s.Notify = l.Serving, l.Showing
 		out.File.Sessions = append(out.File.Sessions, s)
 		names = append(names, l.Session.Name)
 	}

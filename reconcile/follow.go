@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"slices"
 	"sync"
 	"time"
 
@@ -157,7 +158,8 @@ func dirsOf(m home.Machine, names []string) []string {
 func (f *follower) watchProcesses(names []string, o Observed) {
 	var want []proc
 	for _, n := range names {
-		for _, d := range o.Session(n).Daemon.All() {
+		have := o.Session(n)
+		for _, d := range slices.Concat(have.Daemon.All(), have.Notify.All()) {
 			want = append(want, proc{d.PID, d.StartTicks})
 		}
 	}

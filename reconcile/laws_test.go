@@ -40,6 +40,7 @@ func genDesired(t *rapid.T) *spec.Desired {
 		s.Reach = rapid.SampledFrom([]spec.Reach{spec.ReachLocal, spec.ReachLocal, spec.ReachFederation, spec.ReachBoth}).Draw(t, "reach")
 		s.Daemon = rapid.Bool().Draw(t, "daemon")
 		s.Takeover = s.Daemon && rapid.Bool().Draw(t, "takeover")
+		s.Notify = rapid.Bool().Draw(t, "notify")
 		if rapid.Bool().Draw(t, "dir") {
 			s.Dir = "/src/" + s.Name
 		}
@@ -114,6 +115,7 @@ func (sc scene) genSession(t *rapid.T, name string) SessionState {
 	if rapid.Bool().Draw(t, "marked") {
 		st.Marked, st.Owner = true, rapid.SampledFrom([]string{"laptop", "other", ""}).Draw(t, "marker")
 		st.StartedByApply = rapid.Bool().Draw(t, "by apply")
+		st.NotifyByApply = rapid.Bool().Draw(t, "notifier by apply")
 	}
 	if st.Home == HomeWhole {
 		st.Slots = sc.genSlots(t, name)
@@ -128,17 +130,23 @@ func (sc scene) genSession(t *rapid.T, name string) SessionState {
 			Started: sc.o.Now.Add(-time.Duration(rapid.IntRange(0, 300).Draw(t, "age")) * time.Second),
 		}
 	}
-	if rapid.Bool().Draw(t, "ours") {
-		d := one("pid")
-		st.Daemon.Ours = &d
-	}
-	for range rapid.SampledFrom([]int{0, 0, 0, 1, 2}).Draw(t, "others") {
-		st.Daemon.Others = append(st.Daemon.Others, one("other pid"))
-	}
-	if st.Daemon.Ours == nil && len(st.Daemon.Others) == 0 && rapid.IntRange(0, 8).Draw(t, "unknown") == 0 {
-		st.Daemon.Unknown = "generated"
-	}
+	st.Daemon, st.Notify = serving(t, "daemon", one), serving(t, "notifier", one)
 	return st
+}
+
+// serving is who has a post, as one makes them.
+func serving(t *rapid.T, label string, one func(string) census.Daemon) (who census.Serving) {
+	if rapid.Bool().Draw(t, label+" ours") {
+		d := one(label + " pid")
+		who.Ours = &d
+	}
+	for range rapid.SampledFrom([]int{0, 0, 0, 1, 2}).Draw(t, label+" others") {
+		who.Others = append(who.Others, one(label+" other pid"))
+	}
+	if who.Ours == nil && len(who.Others) == 0 && rapid.IntRange(0, 8).Draw(t, label+" unknown") == 0 {
+		who.Unknown = "generated"
+	}
+	return who
 }
 
 // obey is a machine that does what it is told: o after plan p. It knows nothing of why.
@@ -235,8 +243,13 @@ func (sc scene) obey(p Plan) Observed {
 			} else {
 				s.Daemon.Others = s.Daemon.Others[:1]
 			}
+		case StartNotify, RestartNotify:
+			s.Notify = census.Serving{Ours: fresh(name)}
+			s.NotifyByApply = true
+		case StopNotify:
+			s.Notify.Ours, s.NotifyByApply = nil, false
 		case StopAll:
-			s.Daemon = census.Serving{}
+			s.Daemon, s.Notify = census.Serving{}, census.Serving{}
 		case DestroySession:
 			delete(o.Sessions, name)
 			continue
@@ -288,7 +301,8 @@ func TestLawNoContradiction(t *testing.T) {
 	removes := map[Kind][]Kind{
 		StopDaemon:     {StartDaemon, RestartDaemon, StopDuplicate},
 		StopDuplicate:  {StartDaemon, RestartDaemon},
-		DestroySession: {CreateSession, AllocateSlot, RegisterDir, StartDaemon, RestartDaemon},
+		StopNotify:     {StartNotify, RestartNotify},
+		DestroySession: {CreateSession, AllocateSlot, RegisterDir, StartDaemon, RestartDaemon, StartNotify, RestartNotify},
 		StopRelay:      {StartRelay},
 	}
 	rapid.Check(t, func(t *rapid.T) {
@@ -407,6 +421,14 @@ func TestLawStopsWithReason(t *testing.T) {
 				}
 			case StopLeftover:
 				if s.DID != "" || len(s.Daemon.Others) == 0 {
+					t.Fatalf("%v of %+v", c, s)
+				}
+			case StopNotify:
+				if w.Notify || !s.NotifyByApply || s.Notify.Ours == nil {
+					t.Fatalf("%v of %+v", c, s)
+				}
+			case RestartNotify:
+				if !w.Notify || len(s.Notify.All()) == 0 {
 					t.Fatalf("%v of %+v", c, s)
 				}
 			case StopAll, StopRelay:

@@ -97,6 +97,7 @@ func (ob Observer) Observe(ctx context.Context) (Observed, error) {
 	for i, s := range sessions {
 		serving.Go(func() error {
 			states[i].Daemon = census.ServingOf(s, table, tableErr)
+			states[i].Notify = census.ShowingOf(s, table, tableErr)
 			return nil
 		})
 	}
@@ -259,7 +260,7 @@ func inspect(s home.Session) SessionState {
 	st := SessionState{Name: s.Name}
 	st.Home, st.DID, st.Why = identityOf(s)
 	if m, err := s.ReadManaged(); err == nil && m != nil {
-		st.Marked, st.Owner, st.StartedByApply = true, m.Owner, m.Daemon
+		st.Marked, st.Owner, st.StartedByApply, st.NotifyByApply = true, m.Owner, m.Daemon, m.Notify
 	}
 	st.Remains = remainsOf(s)
 	return st
@@ -443,6 +444,7 @@ func (ob Observer) Lone(name string) Observed {
 		st := inspect(s)
 		table, err := census.Table(ob.Machine)
 		st.Daemon = census.ServingOf(s, table, err)
+		st.Notify = census.ShowingOf(s, table, err)
 		o.Sessions[s.Name] = st
 	}
 	return o

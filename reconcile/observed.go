@@ -101,10 +101,12 @@ type SessionState struct {
 	Slots  []SlotState
 	Claim  ClaimState // of a session that reaches the federation relay
 	Daemon census.Serving
-	Owner  string // of the marker; "" if nobody marked it
+	Notify census.Serving // who shows on the desktop what arrives
+	Owner  string         // of the marker; "" if nobody marked it
 	Marked bool
 	// StartedByApply says that the marker records a daemon that an apply started.
 	StartedByApply bool
+	NotifyByApply  bool // likewise a notifier
 	Remains        Remains
 	Deaths         int    // of its daemons in a row, where a watcher finds that they keep dying
 	LogTail        string // then the end of daemon.log

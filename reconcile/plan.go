@@ -20,17 +20,20 @@ const (
 	RestartDaemon  Kind = "restart daemon"       // other executable, build or interval; hung; takeover
 	StopDaemon     Kind = "stop daemon"          // ours, where the file wants none
 	StopDuplicate  Kind = "stop duplicate daemon"
-	StopAll        Kind = "stop daemons"    // whatever serves the session: down and destroy
-	RemovePins     Kind = "remove pins"     // sisters' routes and pins of a session that goes, extra edges
-	DestroySession Kind = "destroy session" // daemon, sisters' pins, home and key, registry
-	RestartRelay   Kind = "restart relay"   // ours lives and does not answer
-	StopRelay      Kind = "stop relay"      // down only
+	StartNotify    Kind = "start notifier"   //
+	RestartNotify  Kind = "restart notifier" // other executable; hung
+	StopNotify     Kind = "stop notifier"    // ours, where the file wants none
+	StopAll        Kind = "stop daemons"     // whatever serves the session, its notifier too: down and destroy
+	RemovePins     Kind = "remove pins"      // sisters' routes and pins of a session that goes, extra edges
+	DestroySession Kind = "destroy session"  // daemon, sisters' pins, home and key, registry
+	RestartRelay   Kind = "restart relay"    // ours lives and does not answer
+	StopRelay      Kind = "stop relay"       // down only
 )
 
 // Kinds are all of them.
 var Kinds = []Kind{
 	StartRelay, CreateSession, AllocateSlot, ClaimHandle, RegisterDir, PairMesh, StartDaemon, RestartDaemon, StopDaemon,
-	StopDuplicate, StopAll, RemovePins, DestroySession, RestartRelay, StopRelay,
+	StopDuplicate, StartNotify, RestartNotify, StopNotify, StopAll, RemovePins, DestroySession, RestartRelay, StopRelay,
 }
 
 // ID names a change within its plan: kind and subjects.

@@ -1,9 +1,11 @@
 package reconcile
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
+	"wirefleet.dev/wire/internal/census"
 	"wirefleet.dev/wire/internal/home"
 	"wirefleet.dev/wire/internal/pairing"
 	"wirefleet.dev/wire/spec"
@@ -39,6 +41,9 @@ type SessionStatus struct {
 	DaemonPID     int // 0: none
 	DaemonVersion string
 	DaemonWhy     string // why none
+	Notify        DaemonFact
+	NotifyPID     int // 0: none
+	NotifyWhy     string
 	Slot          string // a SlotFact, or "absent"
 	LastPull      *time.Time
 	PeersHealthy  int // edges whose two pins are good
@@ -108,18 +113,23 @@ func relayStatus(url string, r RelayState) RelayStatus {
 
 // DaemonOf is the state of a session's daemon.
 func DaemonOf(have SessionState) DaemonFact {
-	dm := have.Daemon
-	switch {
-	case dm.Ours != nil && dm.Ours.Stopped, dm.Ours == nil && len(dm.Others) > 0 && dm.Others[0].Stopped:
-		return DaemonHung
-	case dm.Ours != nil:
-		return DaemonRunning
-	case len(dm.Others) > 0:
-		return DaemonReference
-	case dm.Unknown != "":
-		return DaemonUnknown
-	case have.Deaths > 0:
+	fact := factOf(have.Daemon)
+	if fact == DaemonDown && have.Deaths > 0 {
 		return DaemonCrashing
+	}
+	return fact
+}
+
+func factOf(s census.Serving) DaemonFact {
+	switch {
+	case s.Ours != nil && s.Ours.Stopped, s.Ours == nil && len(s.Others) > 0 && s.Others[0].Stopped:
+		return DaemonHung
+	case s.Ours != nil:
+		return DaemonRunning
+	case len(s.Others) > 0:
+		return DaemonReference
+	case s.Unknown != "":
+		return DaemonUnknown
 	}
 	return DaemonDown
 }
@@ -128,6 +138,10 @@ func statusOf(d *spec.Desired, w spec.Session, have SessionState, wanted, health
 	s := SessionStatus{
 		Name: have.Name, State: string(have.Home), Why: have.Why, DID: have.DID, Daemon: DaemonOf(have),
 		DaemonWhy: have.Daemon.Why, Slot: "absent", PeersWanted: wanted, PeersHealthy: healthy,
+		Notify: factOf(have.Notify), NotifyWhy: cmp.Or(have.Notify.Unknown, have.Notify.Why),
+	}
+	if all := have.Notify.All(); len(all) > 0 {
+		s.NotifyPID = all[0].PID
 	}
 	switch {
 	case have.Daemon.Ours != nil:

@@ -50,7 +50,8 @@ type Watcher struct {
 	Watch
 	queue   *queue
 	follow  *follower
-	back    backoff
+	back    backoff                      // of daemons
+	desk    backoff                      // of notifiers
 	seen    *Observed                    // by the last pass, unless it failed
 	retries int                          // passes in a row that left something to do
 	alarm   time.Time                    // when to look again whatever happens
@@ -65,7 +66,7 @@ func NewWatcher(w Watch, first Reading) *Watcher {
 	f := newFollower(q.ask)
 	f.linger, f.resync = w.Linger, w.Resync
 	out := &Watcher{
-		Watch: w, queue: q, follow: f,
+		Watch: w, queue: q, follow: f, desk: backoff{notify: true},
 		note: home.WatchNote{File: w.File, Path: first.Path, Text: first.Text},
 	}
 	out.wanted.Store(first.Desired)
@@ -324,15 +325,19 @@ func (w *Watcher) runner() (Runner, *Observed) {
 		o, err := ob.Observe(ctx)
 		if err == nil {
 			w.back.see(o, names(d), time.Now())
+			w.desk.see(o, names(d), time.Now())
 			w.tellDeaths(&o, d)
 			*seen = o
 		}
 		return o, err
 	}
 	r.Diff = func(o Observed) Plan {
-		p, next := w.back.hold(Diff(d, o, Options{}), time.Now(), w.logTail)
-		if !next.IsZero() {
-			w.wakeAt(next)
+		p := Diff(d, o, Options{})
+		for _, b := range []*backoff{&w.back, &w.desk} {
+			var next time.Time
+			if p, next = b.hold(p, time.Now(), w.logTail(b)); !next.IsZero() {
+				w.wakeAt(next)
+			}
 		}
 		return p
 	}
@@ -351,41 +356,53 @@ func (w *Watcher) tellDeaths(o *Observed, d *spec.Desired) {
 	for _, name := range names(d) {
 		s, ok := o.Sessions[name]
 		if n := dying[name]; ok && (n > 0 || s.Deaths > 0) {
-			s.Deaths, s.LogTail = n, w.logTail(name)
+			s.Deaths, s.LogTail = n, w.logTail(&w.back)(name)
 			o.Sessions[name] = s
 		}
 	}
 }
 
-func (w *Watcher) logTail(name string) string {
-	return process.Tail(w.Machine.Session(name).DaemonLog(), logLines)
+// logTail reads what the processes of a backoff have logged last.
+func (w *Watcher) logTail(b *backoff) func(string) string {
+	return func(name string) string {
+		s := w.Machine.Session(name)
+		if b.notify {
+			return process.Tail(s.NotifyLog(), logLines)
+		}
+		return process.Tail(s.DaemonLog(), logLines)
+	}
 }
 
-// ended keeps the books of daemons.
+// ended keeps the books of daemons and notifiers.
 func (w *Watcher) ended(r Result) {
 	if len(r.Change.Subjects) != 1 {
 		return
 	}
 	name, now := r.Change.Subjects[0], time.Now()
-	switch r.Change.Kind {
-	case StartDaemon:
-		switch r.Outcome {
-		case Done:
-			if w.back.began(name, now) {
-				w.report(Again{name})
+	for _, b := range []*backoff{&w.back, &w.desk} {
+		again := false
+		start, restart, stop := b.kinds()
+		switch r.Change.Kind {
+		case start:
+			switch r.Outcome {
+			case Done:
+				again = b.began(name, now)
+			case Failed:
+				b.fell(name, now)
 			}
-		case Failed:
-			w.back.fell(name, now)
+		case restart:
+			switch r.Outcome {
+			case Done:
+				again = true
+				b.replaced(name, true, now)
+			case Failed:
+				b.replaced(name, false, now)
+			}
+		case stop:
+			b.stopped(name)
 		}
-	case RestartDaemon:
-		switch r.Outcome {
-		case Done:
+		if again && !b.notify {
 			w.report(Again{name})
-			w.back.replaced(name, true, now)
-		case Failed:
-			w.back.replaced(name, false, now)
 		}
-	case StopDaemon:
-		w.back.stopped(name)
 	}
 }

@@ -175,13 +175,16 @@ func cmdKill9(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("PID", strconv.Itoa(pid))
 }
 
-// life is the life lock of a session's daemon, of the relay, or of the watcher.
+// life is the life lock of a session's daemon, of its notifier (notify:SESSION), of the relay, or of the watcher.
 func (p place) life(name string) string {
 	switch name {
 	case "relay":
 		return relay.LifeLock(p.relayState())
 	case "watcher":
 		return p.machine().WatchLife()
+	}
+	if session, ok := strings.CutPrefix(name, "notify:"); ok {
+		return p.session(session).NotifyLife()
 	}
 	return p.session(name).DaemonLife()
 }

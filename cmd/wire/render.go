@@ -43,6 +43,15 @@ func sign(c reconcile.Change) (mark, noun string) {
 		return "~", "daemon"
 	case reconcile.StopDaemon, reconcile.StopDuplicate, reconcile.StopLeftover, reconcile.StopAll:
 		return "-", "daemon"
+	case reconcile.StartNotify:
+		if c.Reason.Text == "not running" {
+			return "+", "notifier"
+		}
+		return "~", "notifier"
+	case reconcile.RestartNotify:
+		return "~", "notifier"
+	case reconcile.StopNotify:
+		return "-", "notifier"
 	case reconcile.DestroySession:
 		return "-", "session"
 	}

@@ -112,7 +112,12 @@ func fleetDocument(st reconcile.Status) any {
 		DID      string     `json:"did"`
 		LastPull *time.Time `json:"last_pull"`
 		Name     string     `json:"name"`
-		Peers    struct {
+		Notify   struct {
+			PID   int    `json:"pid"`
+			State string `json:"state"`
+			Why   string `json:"why"`
+		} `json:"notify"`
+		Peers struct {
 			Healthy int `json:"healthy"`
 			Wanted  int `json:"wanted"`
 		} `json:"peers"`
@@ -125,6 +130,7 @@ func fleetDocument(st reconcile.Status) any {
 		j := &sessions[i]
 		j.Name, j.State, j.Why, j.DID, j.Slot, j.LastPull = s.Name, s.State, s.Why, s.DID, s.Slot, s.LastPull
 		j.Daemon.PID, j.Daemon.State, j.Daemon.Version, j.Daemon.Why = s.DaemonPID, string(s.Daemon), s.DaemonVersion, s.DaemonWhy
+		j.Notify.PID, j.Notify.State, j.Notify.Why = s.NotifyPID, string(s.Notify), s.NotifyWhy
 		j.Peers.Healthy, j.Peers.Wanted = s.PeersHealthy, s.PeersWanted
 	}
 	drift := []changeJSON{}

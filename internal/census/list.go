@@ -18,6 +18,7 @@ type Listed struct {
 	DID       *string
 	Handle    *string
 	Serving   bool // a daemon is proven to serve it, ours or the reference's
+	Showing   bool // a notifier of ours shows what arrives there; only in a List
 	Endpoints []home.Endpoint
 }
 
@@ -82,7 +83,7 @@ func Roll(m home.Machine) ([]Listed, error) {
 	return out, g.Wait()
 }
 
-// List is Roll with the endpoints.
+// List is Roll with the endpoints and the notifiers.
 func List(m home.Machine) ([]Listed, error) {
 	all, err := Roll(m)
 	if err != nil {
@@ -95,6 +96,8 @@ func List(m home.Machine) ([]Listed, error) {
 			if rf, err := all[i].Session.ReadRelay(); err == nil {
 				all[i].Endpoints = rf.Self()
 			}
+			_, held, proven, err := process.ReadLife(all[i].Session.NotifyLife())
+			all[i].Showing = err == nil && held && proven
 			return nil
 		})
 	}

@@ -2,6 +2,7 @@ package census
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -30,17 +31,48 @@ type Daemon struct {
 	Stopped    bool // state T: hung
 }
 
+// post is a process that a home can have.
+type post struct {
+	role         process.Role
+	noun         string
+	life, record string // files
+}
+
+func daemonOf(s home.Session) post {
+	return post{process.Daemon, "daemon", s.DaemonLife(), s.DaemonPID()}
+}
+
+func notifierOf(s home.Session) post {
+	return post{process.Notify, "notifier", s.NotifyLife(), s.NotifyPID()}
+}
+
 // ServingOf finds who serves a session: the holder of the life lock, and the reference's daemons by the
 // process table.
 func ServingOf(s home.Session, table []process.Info, tableErr error) Serving {
+	return holders(s, daemonOf(s), table, tableErr)
+}
+
+// ShowingOf finds in the same way who shows on the desktop what arrives in a session. Whoever prints it, for
+// one sweep or as JSON, is none of them.
+func ShowingOf(s home.Session, table []process.Info, tableErr error) Serving {
+	var desks []process.Info
+	for _, i := range table {
+		if i.Role() == process.Notify && !slices.Contains(i.Args, "--json") && !slices.Contains(i.Args, "--once") {
+			desks = append(desks, i)
+		}
+	}
+	return holders(s, notifierOf(s), desks, tableErr)
+}
+
+func holders(s home.Session, p post, table []process.Info, tableErr error) Serving {
 	var d Serving
-	life, held, proven, err := process.ReadLife(s.DaemonLife())
+	life, held, proven, err := process.ReadLife(p.life)
 	switch {
 	case err != nil:
 		d.Unknown = err.Error()
 		return d
 	case held && !proven:
-		d.Unknown = fmt.Sprintf("%s is held, but what it says (pid %d) does not agree with the kernel", s.DaemonLife(), life.PID)
+		d.Unknown = fmt.Sprintf("%s is held, but what it says (pid %d) does not agree with the kernel", p.life, life.PID)
 		return d
 	case held:
 		d.Ours = ours(life, table)
@@ -55,9 +87,9 @@ func ServingOf(s home.Session, table []process.Info, tableErr error) Serving {
 	if d.Ours != nil {
 		holder = d.Ours.PID
 	}
-	d.Others = others(s, process.Daemon, table, holder)
+	d.Others = others(s, p.role, table, holder)
 	if d.Ours == nil && len(d.Others) == 0 {
-		d.Why = whyNone(s)
+		d.Why = whyNone(p)
 	}
 	return d
 }
@@ -77,16 +109,16 @@ func others(s home.Session, role process.Role, table []process.Info, holder int)
 
 // OtherDaemons are the proven daemons of a session that do not hold its life lock, oldest first.
 func OtherDaemons(m home.Machine, s home.Session) ([]Daemon, error) {
-	return otherThan(s.DaemonLife(), m, s, process.Daemon)
+	return otherThan(m, s, daemonOf(s))
 }
 
-// OtherNotifiers are the same of its notifiers.
+// OtherNotifiers are the same of its notifiers, whatever they do with what arrives.
 func OtherNotifiers(m home.Machine, s home.Session) ([]Daemon, error) {
-	return otherThan(s.NotifyLife(), m, s, process.Notify)
+	return otherThan(m, s, notifierOf(s))
 }
 
-func otherThan(life string, m home.Machine, s home.Session, role process.Role) ([]Daemon, error) {
-	l, held, _, err := process.ReadLife(life)
+func otherThan(m home.Machine, s home.Session, p post) ([]Daemon, error) {
+	l, held, _, err := process.ReadLife(p.life)
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +129,7 @@ func otherThan(life string, m home.Machine, s home.Session, role process.Role) (
 	if !held {
 		l.PID = 0
 	}
-	return others(s, role, table, l.PID), nil
+	return others(s, p.role, table, l.PID), nil
 }
 
 // starting says whether a process of the table is one of ours that has not taken its life lock yet, or a
@@ -125,23 +157,23 @@ func ours(l process.Life, table []process.Info) *Daemon {
 	return d
 }
 
-// whyNone says in words why nobody serves a session, from its pid record.
-func whyNone(s home.Session) string {
-	rec, form := process.ReadRecord(s.DaemonPID())
+// whyNone says in words why nobody has a post, from its pid record.
+func whyNone(p post) string {
+	rec, form := process.ReadRecord(p.record)
 	switch form {
 	case process.FormMissing:
 		return "not running"
 	case process.FormCorrupt:
-		return "not running, and daemon.pid is corrupt"
+		return "not running, and " + filepath.Base(p.record) + " is corrupt"
 	}
 	i, alive := process.Lookup(rec.PID)
 	switch {
 	case !alive:
 		return fmt.Sprintf("pid %d in the record is not alive", rec.PID)
-	case i.Role() != process.Daemon:
+	case i.Role() != p.role:
 		return fmt.Sprintf("pid %d is another program: stale record", rec.PID)
 	}
-	return fmt.Sprintf("pid %d is a daemon of another home: stale record", rec.PID)
+	return fmt.Sprintf("pid %d is a %s of another home: stale record", rec.PID, p.noun)
 }
 
 // All are the proven daemons, ours first.
