@@ -19,30 +19,70 @@ import (
 type startDaemon struct{ Site }
 
 func (a startDaemon) Do(ctx context.Context, c reconcile.Change) (reconcile.Outcome, error) {
-	return a.start(ctx, a.wanted(c.Subjects[0]))
+	return a.startPatiently(ctx, a.wanted(c.Subjects[0]))
+}
+
+// startPatiently goes on after Patience if the daemon is not ready by then: one that was stopped on its way,
+// or waits for a relay that does not answer, shall hold up nobody else.
+func (s Site) startPatiently(ctx context.Context, w spec.Session) (reconcile.Outcome, error) {
+	if s.Patience == 0 {
+		return s.start(ctx, w)
+	}
+	type end struct {
+		outcome reconcile.Outcome
+		err     error
+	}
+	ended := make(chan end, 1)
+	go func() {
+		// Not with ctx, which is over when we return.
+		ready, err := s.spawn(context.WithoutCancel(ctx), w)
+		outcome, err := s.judge(w, ready, err)
+		ended <- end{outcome, err}
+	}()
+	select {
+	case e := <-ended:
+		return s.marked(w, e.outcome, e.err)
+	case <-time.After(s.Patience):
+		return s.marked(w, reconcile.Begun, nil)
+	}
 }
 
 func (s Site) start(ctx context.Context, w spec.Session) (reconcile.Outcome, error) {
+	ready, err := s.spawn(ctx, w)
+	outcome, err := s.judge(w, ready, err)
+	return s.marked(w, outcome, err)
+}
+
+func (s Site) spawn(ctx context.Context, w spec.Session) (process.Readiness, error) {
 	h := s.Machine.Session(w.Name)
 	seconds := strconv.Itoa(max(1, int(w.Interval/time.Second)))
-	ready, err := process.Spawn(ctx, process.Spec{
+	return process.Spawn(ctx, process.Spec{
 		Args: []string{"daemon", "--interval", seconds},
 		Home: h.Dir,
 		Log:  h.DaemonLog(),
 		Env:  s.startedBy(),
 	})
+}
+
+func (s Site) judge(w spec.Session, ready process.Readiness, err error) (reconcile.Outcome, error) {
 	var log *fs.PathError
 	switch {
-	case errors.As(err, &log) && log.Path == h.DaemonLog():
+	case errors.As(err, &log) && log.Path == s.Machine.Session(w.Name).DaemonLog():
 		return reconcile.Failed, fmt.Errorf("opening daemon log %q: %w", log.Path, log.Err)
 	case err != nil:
 		return reconcile.Failed, err
 	case ready.Held != nil:
 		return reconcile.Already, nil
-	case s.By != "":
-		return reconcile.Done, nil
 	}
-	return reconcile.Done, mark(h, func(m *home.Managed) { m.Daemon = true })
+	return reconcile.Done, nil
+}
+
+// marked records who started the daemon, where one was started.
+func (s Site) marked(w spec.Session, outcome reconcile.Outcome, err error) (reconcile.Outcome, error) {
+	if err != nil || outcome == reconcile.Already || s.By != "" {
+		return outcome, err
+	}
+	return outcome, mark(s.Machine.Session(w.Name), func(m *home.Managed) { m.Daemon = true })
 }
 
 // mark records in the marker what an apply started. A session without a marker was not created by an apply: it
@@ -77,7 +117,10 @@ func (a restartDaemon) Do(ctx context.Context, c reconcile.Change) (reconcile.Ou
 	if _, err := a.stopOthers(ctx, h, 0); err != nil {
 		return reconcile.Failed, err
 	}
-	return a.start(ctx, w)
+	if c.Roll {
+		return a.start(ctx, w) // the next one has to wait
+	}
+	return a.startPatiently(ctx, w)
 }
 
 // stopDaemon stops our daemon of a session, which the file does not want.

@@ -90,43 +90,53 @@ const (
 	vigilQuiet = 20 * time.Millisecond // between two looks, for changes come in bursts
 )
 
-// Wait looks until the goal is reached and returns nothing then, or until ctx ends: then it returns what was
-// missing at the last look. first is told what the first look found. An error is a machine that could not be observed.
-func (v Vigil) Wait(ctx context.Context, first func(Observed, []Difference)) ([]Difference, error) {
+// Wait looks until the goal is reached and returns nothing then, or for that long: then it returns what was
+// missing at the last look. first is told what the first look found, which is never cut short. An error is a
+// machine that could not be observed.
+func (v Vigil) Wait(ctx context.Context, long time.Duration, first func(Observed, []Difference)) ([]Difference, error) {
+	limited, cancel := context.WithTimeout(ctx, long)
+	defer cancel()
 	q := newQueue()
 	f := newFollower(q.ask)
 	f.passes = v.Machine.WatchLife()
 	defer f.close()
-	q.ask(TriggerStart)
-	var missing []Difference
-	for {
-		// Without a file watch there is still the clock.
-		_, _ = f.watchFiles("", dirsOf(v.Machine, names(v.Desired)))
-		q.take()
-		o, err := v.Observe(ctx)
+	missing, err := v.look(ctx, q, f)
+	if err != nil {
+		return nil, err
+	}
+	first(missing.seen, missing.all)
+	for len(missing.all) > 0 && pause(limited, q) {
+		now, err := v.look(limited, q, f)
 		switch {
-		case ctx.Err() != nil && missing != nil:
-			return missing, nil
+		case limited.Err() != nil:
+			return missing.all, nil
 		case err != nil:
 			return nil, err
 		}
-		missing = Missing(v.Desired, o, v.Goal)
-		if first != nil {
-			first(o, missing)
-			first = nil
-		}
-		if len(missing) == 0 {
-			return nil, nil
-		}
-		f.watchProcesses(names(v.Desired), o)
-		if !v.pause(ctx, q) {
-			return missing, nil
-		}
+		missing = now
 	}
+	return missing.all, nil
+}
+
+type looked struct {
+	seen Observed
+	all  []Difference
+}
+
+func (v Vigil) look(ctx context.Context, q *queue, f *follower) (looked, error) {
+	// Without a file watch there is still the clock.
+	_, _ = f.watchFiles("", dirsOf(v.Machine, names(v.Desired)))
+	q.take()
+	o, err := v.Observe(ctx)
+	if err != nil {
+		return looked{}, err
+	}
+	f.watchProcesses(names(v.Desired), o)
+	return looked{o, Missing(v.Desired, o, v.Goal)}, nil
 }
 
 // pause lasts until something happened, and a little longer.
-func (v Vigil) pause(ctx context.Context, q *queue) bool {
+func pause(ctx context.Context, q *queue) bool {
 	for _, wait := range []struct {
 		bell <-chan struct{}
 		long time.Duration

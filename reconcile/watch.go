@@ -385,14 +385,14 @@ func (w *Watcher) ended(r Result) {
 		switch r.Change.Kind {
 		case start:
 			switch r.Outcome {
-			case Done:
+			case Done, Begun:
 				again = b.began(name, now)
 			case Failed:
 				b.fell(name, now)
 			}
 		case restart:
 			switch r.Outcome {
-			case Done:
+			case Done, Begun:
 				again = true
 				b.replaced(name, true, now)
 			case Failed:

@@ -65,7 +65,7 @@ func (p *progress) line(r reconcile.Result) {
 		p.explain(r)
 	case reconcile.Skipped:
 		p.skipped++
-	case reconcile.Already:
+	case reconcile.Already, reconcile.Begun:
 	}
 }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"time"
 
@@ -29,10 +28,8 @@ func (c *waitCmd) Run(a *app) error {
 			return fmt.Errorf("--for: %w", err)
 		}
 	}
-	ctx, cancel := context.WithTimeout(a.ctx, c.Timeout)
-	defer cancel()
 	v := reconcile.Vigil{Machine: f.machine, Desired: f.desired, Observe: f.observer().Observe, Goal: goal}
-	missing, err := v.Wait(ctx, func(o reconcile.Observed, missing []reconcile.Difference) {
+	missing, err := v.Wait(a.ctx, c.Timeout, func(o reconcile.Observed, missing []reconcile.Difference) {
 		switch w := o.Watcher; {
 		case len(missing) == 0:
 		case w.PID == 0:

@@ -135,7 +135,9 @@ func (f *fleet) watcher(a *app, c *applyCmd, report func(reconcile.Event), liste
 		},
 		Observer: f.observerFor,
 		Actuators: func(d *spec.Desired) map[reconcile.Kind]reconcile.Actuator {
-			return actuators.All(actuators.Site{Machine: f.machine, Client: f.client, Desired: d, Workers: c.Parallel})
+			return actuators.All(actuators.Site{
+				Machine: f.machine, Client: f.client, Desired: d, Workers: c.Parallel, Patience: time.Second,
+			})
 		},
 		Parallel: c.Parallel,
 	}, f.reading())

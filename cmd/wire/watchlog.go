@@ -65,6 +65,8 @@ func (k *keeper) ended(r reconcile.Result) {
 		k.log.Info("changed", attrs...)
 	case reconcile.Failed:
 		k.log.Error("change failed", append(attrs, "error", r.Err)...)
+	case reconcile.Begun:
+		k.log.Warn("change takes long", attrs...)
 	case reconcile.Skipped:
 		k.log.Warn("change skipped", append(attrs, "error", r.Err)...)
 	case reconcile.Already:
