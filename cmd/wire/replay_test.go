@@ -74,11 +74,12 @@ type step struct {
 	check  func(*world, *record) error           // instead of comparing a result: an observation
 	after  func(*world) error                    // what was done by hand afterwards
 
-	row   string                // of docs/differences.md, or several: we differ here
-	ours  func(*world, *record) // turns the record into what we do
-	skip  string                // not replayed, and why
-	needs []string              // commands that the record speaks of beside its own
-	home  string                // WIRE_HOME, where the record does not tell it
+	row    string                // of docs/differences.md, or several: we differ here
+	ours   func(*world, *record) // turns the record into what we do
+	skip   string                // not replayed, and why
+	unless func() string         // why it cannot be replayed here, if so
+	needs  []string              // commands that the record speaks of beside its own
+	home   string                // WIRE_HOME, where the record does not tell it
 
 	daemonsWork bool // as of the script
 }
@@ -234,6 +235,11 @@ func (p *replay) compared(r *record, s step) (wrong []string, err error) {
 func (p *replay) skips(r *record, s step) string {
 	if s.skip != "" {
 		return s.skip
+	}
+	if s.unless != nil {
+		if why := s.unless(); why != "" {
+			return why
+		}
 	}
 	if verb := later(r); verb != "" {
 		return "later command: " + verb
