@@ -143,7 +143,9 @@ func (w *world) loseRelayState() error {
 		return err
 	}
 	for _, name := range []string{"tokens.json", "slots"} {
-		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
+		// A relay that is started at this moment makes new files while the old ones go.
+		var err error
+		if waited := waitFor(func() bool { err = os.RemoveAll(filepath.Join(dir, name)); return err == nil }); waited != nil {
 			return err
 		}
 	}
