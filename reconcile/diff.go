@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"wirefleet.dev/wire/internal/census"
+	"wirefleet.dev/wire/internal/health"
 	"wirefleet.dev/wire/internal/home"
 	"wirefleet.dev/wire/internal/pairing"
 	"wirefleet.dev/wire/spec"
@@ -427,9 +428,6 @@ func (f *differ) notifier(s spec.Session) {
 	f.add(c)
 }
 
-// silence is how long a slot may go without a pull before its daemon counts as hung (design.md section 4).
-func silence(interval time.Duration) time.Duration { return max(60*time.Second, 6*interval) }
-
 // replace is the restart of our own daemon, if it has to be restarted; kind and subject are left to the caller.
 func (f *differ) replace(s spec.Session, have SessionState) (Change, bool) {
 	dm := have.Daemon.Ours
@@ -461,7 +459,7 @@ func (f *differ) foreignWatch() bool {
 // silent says whether our own daemon has not pulled for too long while it could.
 func (f *differ) silent(s spec.Session, have SessionState) (Reason, bool) {
 	dm := have.Daemon.Ours
-	limit := silence(s.Interval)
+	limit := health.Silence(s.Interval)
 	if f.o.Relay.Fact != RelayUp || f.o.Now.Sub(dm.Started) < limit {
 		return Reason{}, false
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"os"
 	"slices"
@@ -15,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"wirefleet.dev/wire/internal/census"
+	"wirefleet.dev/wire/internal/health"
 	"wirefleet.dev/wire/internal/home"
 	"wirefleet.dev/wire/internal/identity"
 	"wirefleet.dev/wire/internal/pairing"
@@ -258,49 +258,12 @@ const StartedByApply = "apply"
 // inspect reads what the home of one session holds: everything but pins, slots and processes.
 func inspect(s home.Session) SessionState {
 	st := SessionState{Name: s.Name}
-	st.Home, st.DID, st.Why = identityOf(s)
+	st.Home, st.DID, st.Why = health.Identity(s)
 	if m, err := s.ReadManaged(); err == nil && m != nil {
 		st.Marked, st.Owner, st.StartedByApply, st.NotifyByApply = true, m.Owner, m.Daemon, m.Notify
 	}
 	st.Remains = remainsOf(s)
 	return st
-}
-
-func identityOf(s home.Session) (HomeFact, string, string) {
-	key, keyErr := s.ReadKey()
-	card, cardErr := s.ReadCard()
-	noKey, noCard := errors.Is(keyErr, fs.ErrNotExist), errors.Is(cardErr, fs.ErrNotExist)
-	switch {
-	case noKey && noCard:
-		return HomePartial, "", "an empty home: no key, no card"
-	case keyErr != nil && !noKey:
-		return HomeBroken, "", keyErr.Error()
-	case noKey:
-		return HomeBroken, "", "a card without its private.key"
-	case noCard:
-		return HomePartial, string(identity.NewDID(s.Name, key.Public())), "a key without a card"
-	case cardErr != nil:
-		return HomeBroken, "", cardErr.Error()
-	}
-	info, err := identity.CheckOwner(card)
-	switch {
-	case err != nil:
-		return HomeBroken, "", "agent-card.json: " + err.Error()
-	case !info.Public.Equal(key.Public()):
-		return HomeBroken, string(info.DID), "private.key and agent-card.json do not belong together"
-	}
-	// What the two big files hold is pairing.Look's to read, once. One too small for a record may be empty,
-	// broken, or just being rewritten.
-	if !s.HasTrust() {
-		trust, err := s.ReadTrust()
-		switch {
-		case err != nil:
-			return HomeBroken, string(info.DID), err.Error()
-		case len(trust.Keys("agents")) == 0:
-			return HomePartial, string(info.DID), "trust.json is missing or empty"
-		}
-	}
-	return HomeWhole, string(info.DID), ""
 }
 
 // slots asks each own slot of the listed sessions for its state, each distinct one once.
@@ -321,7 +284,7 @@ func (ob Observer) slots(ctx context.Context, o *Observed, survey *pairing.Surve
 				continue
 			}
 			g.Go(func() error {
-				found[i][j] = ob.slot(ctx, e)
+				found[i][j] = health.Slot(ctx, ob.Client, e)
 				found[i][j].Since = m.Session.RelayChanged()
 				return nil
 			})
@@ -348,24 +311,6 @@ func (ob Observer) relayOf(o *Observed, url string) (RelayState, bool) {
 		return o.Federation, o.Federation.Fact != ""
 	}
 	return RelayState{}, false
-}
-
-func (ob Observer) slot(ctx context.Context, e home.Endpoint) SlotState {
-	s := SlotState{URL: trim(e.RelayURL), Scope: e.Scope}
-	st, err := ob.Client.State(ctx, client.Slot{URL: e.RelayURL, ID: e.SlotID, Token: e.SlotToken})
-	switch {
-	case err == nil && st.Full:
-		s.Fact, s.Why, s.LastPull = SlotLost, "its slot is full: the relay refuses what comes (413)", st.LastPull
-	case err == nil:
-		s.Fact, s.LastPull = SlotGood, st.LastPull
-	case errors.Is(err, client.ErrNotFound):
-		s.Fact, s.Why = SlotLost, "the relay does not know its slot (404)"
-	case errors.Is(err, client.ErrForbidden):
-		s.Fact, s.Why = SlotLost, "the relay refuses its slot token (403)"
-	default:
-		s.Fact, s.Why = SlotUnknown, client.Describe(err)
-	}
-	return s
 }
 
 // claims asks the federation relay's directory for the handles of the sessions that reach it.

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"wirefleet.dev/wire/internal/census"
-	"wirefleet.dev/wire/internal/home"
+	"wirefleet.dev/wire/internal/health"
 	"wirefleet.dev/wire/internal/pairing"
 )
 
@@ -81,15 +81,15 @@ type RelayState struct {
 	OtherUses  []string   // sessions outside the file with a live daemon and a slot on it
 }
 
-// HomeFact is how much of an identity a session's home holds.
-type HomeFact string
+// HomeFact is how much of an identity a session's home holds; doctor takes the same fact.
+type HomeFact = health.HomeFact
 
 // The states of a home.
 const (
-	HomeAbsent  HomeFact = "absent"
-	HomePartial HomeFact = "partial" // a prefix of a create: what is missing can be made without loss
-	HomeWhole   HomeFact = "whole"
-	HomeBroken  HomeFact = "broken" // never overwritten: key and card disagree, a file does not parse, ...
+	HomeAbsent  = health.HomeAbsent
+	HomePartial = health.HomePartial
+	HomeWhole   = health.HomeWhole
+	HomeBroken  = health.HomeBroken
 )
 
 // SessionState is one session.
@@ -112,25 +112,18 @@ type SessionState struct {
 	LogTail        string // then the end of daemon.log
 }
 
-// SlotFact is what a relay says of an own slot.
-type SlotFact string
+// SlotFact is what a relay says of an own slot; doctor takes the same fact.
+type SlotFact = health.SlotFact
 
 // The states of a slot.
 const (
-	SlotGood    SlotFact = "good"
-	SlotLost    SlotFact = "lost"    // 404, 403 or 413
-	SlotUnknown SlotFact = "unknown" // its relay could not be asked
+	SlotGood    = health.SlotGood
+	SlotLost    = health.SlotLost
+	SlotUnknown = health.SlotUnknown
 )
 
 // SlotState is one own endpoint of a session.
-type SlotState struct {
-	URL      string
-	Scope    home.Scope
-	Fact     SlotFact
-	Why      string
-	LastPull *time.Time // nil: none since the relay started, or unknown
-	Since    time.Time  // not older than this: when relay.json last changed
-}
+type SlotState = health.SlotState
 
 // ClaimFact is what the federation relay's directory says of a session's handle.
 type ClaimFact string

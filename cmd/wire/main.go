@@ -164,6 +164,12 @@ func adopts(args []string) bool {
 		return true
 	}
 	c, ok := find(args[0])
+	if ok && c.name == "status" { // of one home, or with -f of the fleet
+		return !slices.ContainsFunc(args, func(arg string) bool {
+			name, _, _ := strings.Cut(arg, "=")
+			return name == "-f" || name == "--file"
+		})
+	}
 	return !ok || c.group != "fleet" && c.name != "relay-server"
 }
 

@@ -110,6 +110,14 @@ func wrongToken(w *world) error {
 var pairAllScript = script{
 	start: up(localRelay, secondRelay),
 	steps: map[string]step{
+		"status-after-pairing-shows-inbound": {
+			row: "mesh-by-files two-cursor-keys status-without-tokens no-pending-pair-directory",
+			ours: together(unchanged("/pending-pair/"), documentOf(func(doc map[string]any) {
+				doc["self_relay"].(map[string]any)["last_pulled_event_id"] = "…"
+				pending := doc["pending_pairs"].(map[string]any)
+				pending["inbound_count"], pending["inbound_handles"] = 0, []any{}
+			}), withoutTokens),
+		},
 		"daemon-once-across-relays-delivers": {
 			row: "delivers-across-relays two-cursor-keys once-leaves-record",
 			ours: together(unchanged("/daemon.pid", "/pending-pair/", "/relay.json"), documentOf(func(doc map[string]any) {

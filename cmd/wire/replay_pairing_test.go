@@ -22,6 +22,12 @@ const (
 var pairingScript = script{
 	start: up(localRelay, federationRelay),
 	steps: map[string]step{
+		"status-with-inbound": {
+			row: "cursor-never-blocked no-pending-pair-directory",
+			ours: together(unchanged("/pending-pair/"), documentOf(func(doc map[string]any) {
+				doc["self_relay"].(map[string]any)["last_pulled_event_id"] = "…"
+			})),
+		},
 		"add-again":                   {row: "pins-not-rewritten", ours: unchanged("trust.json")},
 		"add-known-domain-no-warning": {row: "pins-not-rewritten", ours: unchanged("trust.json")},
 		"add-self": {

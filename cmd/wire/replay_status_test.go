@@ -3,6 +3,7 @@
 package main_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -38,16 +39,64 @@ var statusScript = script{
 		"status-daemon-killed-json":         {before: all(pidForm("good"), endsDaemonOf("b", syscall.SIGTERM))},
 		"doctor-rejections-json": {before: all(daemonIn("b"), file("b/state/wire/pair-rejected.jsonl",
 			strings.Repeat(`{"peer":"p","code":"x","detail":"d","ts":1795377988}`+"\n", 7)))},
-		"doctor-relay-dead-json":    {before: down(federationRelay)},
-		"doctor-relay-json-corrupt": {before: all(up(federationRelay), renamed("b/config/wire/relay.json", "relay.good"), file("b/config/wire/relay.json", "{"))},
-		"doctor-bad-number":         {before: renamed("relay.good", "b/config/wire/relay.json")},
-		"status-corrupt-agent-card.json": {before: all(removed("b/state/wire/pair-rejected.jsonl"),
-			renamed("b/config/wire/agent-card.json", "card.good"), file("b/config/wire/agent-card.json", "{"))},
+		"doctor-relay-dead-json":         {before: all(removed("b/state/wire/pair-rejected.jsonl"), down(federationRelay))},
+		"doctor-relay-json-corrupt":      {before: all(up(federationRelay), renamed("b/config/wire/relay.json", "relay.good"), file("b/config/wire/relay.json", "{")), daemonsWork: true},
+		"doctor-bad-number":              {before: renamed("relay.good", "b/config/wire/relay.json"), daemonsWork: true},
+		"status-corrupt-agent-card.json": {before: all(renamed("b/config/wire/agent-card.json", "card.good"), file("b/config/wire/agent-card.json", "{"))},
 		"status-corrupt-trust.json": {before: all(renamed("card.good", "b/config/wire/agent-card.json"),
 			renamed("b/config/wire/trust.json", "trust.good"), file("b/config/wire/trust.json", "{"))},
 		"status-without-private-key": {before: all(renamed("trust.good", "b/config/wire/trust.json"), removed("b/config/wire/private.key"))},
+		"add-peer-slot":              {before: tokenOf("c", "a3b695bb80b79d59096980dc8d6394ef300fbe1cfd59a77f278c21b7630fba04")},
 	},
-}
+}.differing(map[string]step{
+	"status-unbound-json":                {row: "no-pending-pair-directory", ours: unchanged("/pending-pair/")},
+	"status-bound-json":                  {row: "no-pending-pair-directory", ours: unchanged("/pending-pair/")},
+	"status-other-home-sees-orphan-json": ownOrphans,
+	"status-other-home-sees-orphan-text": {row: "daemons-of-this-home", ours: func(_ *world, r *record) { r.Lines = r.Lines[:1] }},
+	"status-two-homes-json":              ownOrphans,
+	"status-pidfile-corrupt":             servedAnyway,
+	"status-pidfile-without-schema":      servedAnyway,
+	"status-pidfile-dead-pid":            servedAnyway,
+	"status-pidfile-missing":             servedAnyway,
+	"status-relay-json-corrupt":          notJSON("relay.json"),
+	"status-corrupt-agent-card.json":     notJSON("agent-card.json"),
+	"status-corrupt-trust.json":          notJSON("trust.json"),
+	"status-peer-relay-dead": {row: "peer-relay-dead", ours: together(done, func(_ *world, r *record) {
+		r.Lines, r.Stderr = nil, []string{}
+		r.JSON = json.RawMessage(`{"attention":{"event_count":null,"last_pull_at_unix":null,"status":"unknown"},"peer":"carol",` +
+			`"responder":{"record":null,"status":"unknown"},"transport":{"error":"connect error: GET …","latency_ms":null,` +
+			`"relay_url":"http://127.0.0.1:9","status":"error"}}`)
+	})},
+
+	"doctor-nothing-running-json":       examined("bob"),
+	"doctor-nothing-running-text":       examined("bob"),
+	"doctor-uninitialized-json":         examined("this home", "identity WARN"),
+	"doctor-unbound-json":               examined("alice"),
+	"doctor-green-json":                 examined("bob"),
+	"doctor-green-text":                 examined("bob"),
+	"doctor-other-home-json":            examined("alice"),
+	"doctor-two-homes-json":             examined("bob", "daemon PASS"),
+	"doctor-pidfile-legacy-int":         examined("bob"),
+	"doctor-pidfile-legacy-int-newline": examined("bob"),
+	"doctor-pidfile-older-version":      examined("bob"),
+	"doctor-pidfile-corrupt":            examined("bob"),
+	"doctor-pidfile-without-schema":     examined("bob"),
+	"doctor-pidfile-without-optional":   examined("bob"),
+	"doctor-pidfile-other-did":          examined("bob"),
+	"doctor-pidfile-other-relay":        examined("bob"),
+	"doctor-pidfile-bin-path-missing":   examined("bob"),
+	"doctor-pidfile-dead-pid":           examined("bob"),
+	"doctor-pidfile-other-schema":       examined("bob"),
+	"doctor-pidfile-extra-key":          examined("bob"),
+	"doctor-pidfile-missing":            examined("bob"),
+	"doctor-daemon-killed-json":         examined("bob"),
+	"doctor-rejections-json":            examined("bob"),
+	"doctor-rejections-limit-json":      examined("bob"),
+	"doctor-relay-dead-json":            examined("bob", "slots WARN"),
+	"doctor-relay-json-corrupt":         examined("bob", "slots WARN"),
+	"doctor-corrupt-agent-card.json":    examined("this home", "identity FAIL", "trust WARN"),
+	"doctor-corrupt-trust.json":         examined("bob", "trust FAIL"),
+})
 
 func endsDaemonOf(name string, s syscall.Signal) func(*world) error {
 	return func(w *world) error { return w.endDaemon(home.At(w.path(name)).DaemonPID(), s) }
@@ -91,7 +140,7 @@ func pidForm(form string) func(*world) error {
 		case "dead-pid":
 			rec.PID = 999999
 		case "other-schema":
-			rec.Schema = "wire-daemon-pid-v9"
+			rec.Schema = "x"
 		case "extra-key":
 			text = strings.Replace(string(good.Text()), "{", `{"extra": 1,`, 1)
 		}

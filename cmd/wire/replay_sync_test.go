@@ -22,6 +22,14 @@ const (
 var syncScript = script{
 	start: up(localRelay, federationRelay),
 	steps: map[string]step{
+		"status-says-down-while-daemon-lives": {
+			before: removed("h/sessions/atlas/state/wire/outbox/ghost.jsonl"),
+			row:    "once-leaves-record status-without-tokens",
+			ours: together(documentOf(func(doc map[string]any) {
+				d := doc["daemon"].(map[string]any)
+				d["running"], d["orphans"] = true, []any{}
+			}), withoutTokens),
+		},
 		"pull-for-notify":                   {row: "two-cursor-keys daemon-all-slots", ours: nothingNew("a0b69f9de20b04e62077e8785077da45dc016ec5548ebdd6d8ded65bc97832aa")},
 		"second-daemon-once-overwrites-pid": {before: daemonOf("atlas"), row: "once-leaves-record two-cursor-keys", ours: together(unchanged("/daemon.pid"), documentOf(func(doc map[string]any) { doc["pull"] = asJSON(nothingPulled) }))},
 		"daemon-once-text":                  {row: "once-leaves-record", ours: unchanged("/daemon.pid")},

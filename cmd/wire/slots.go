@@ -188,7 +188,7 @@ func (c *responderGetCmd) Run(a *app) error {
 	health, err := enroll.Responder(a.ctx, client.New(0), s, c.Peer)
 	var unknown *enroll.UnknownPeerError
 	if errors.As(err, &unknown) {
-		return fmt.Errorf("%w\n  pair with it first:\n  wire add %[2]s@wireup.net   (or %[2]s@<their-relay>)", err, plainText(c.Peer))
+		return pairFirst(err, c.Peer)
 	}
 	if err != nil {
 		return err

@@ -8,13 +8,19 @@ import (
 )
 
 type statusCmd struct {
-	fileFlag
+	File string `short:"f" placeholder:"FILE" help:"Show the fleet of this wire.yaml instead; - for standard input."`
+	Peer string `placeholder:"PEER" help:"Show how a peer is instead: whether it reads its mail."`
 	jsonFlag
 }
 
 func (c *statusCmd) Run(a *app) error {
-	if c.File == "" {
-		return a.misuse("the status of one home is not there yet: use `wire status -f FILE` for the fleet")
+	switch {
+	case c.File != "" && c.Peer != "":
+		return a.misuse("--peer cannot be combined with -f: a fleet has no peers of its own")
+	case c.Peer != "":
+		return a.peerStatus(c.Peer, c.JSON)
+	case c.File == "":
+		return a.homeStatus(c.JSON)
 	}
 	f, err := a.fleetInForce(c.File, false)
 	if err != nil {

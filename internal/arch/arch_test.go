@@ -57,6 +57,13 @@ var house = map[string]room{
 		[]string{"internal/canon", "internal/home", "internal/identity", "internal/process", "internal/relay/client"},
 		"it looks at the machine for listings and for reconcile alike, so it knows no wish",
 	},
+	"internal/health": {
+		[]string{
+			"internal/canon", "internal/census", "internal/enroll", "internal/home", "internal/identity", "internal/mailbox",
+			"internal/pairing", "internal/process", "internal/relay/client",
+		},
+		"status, doctor and plan take their facts from it, so it looks into every room and knows no wish",
+	},
 	"internal/enroll": {
 		[]string{"internal/canon", "internal/home", "internal/identity", "internal/relay/client"},
 		"becoming somebody takes files and a relay; whom one then knows is pairing's affair",

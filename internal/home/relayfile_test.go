@@ -755,3 +755,27 @@ func FuzzRelayFile(f *testing.F) {
 		}
 	})
 }
+
+func TestSelfShown(t *testing.T) {
+	const text = `{"peers":{"web":{"slot_token":"p"}},"self":{"endpoints":[{"relay_url":"http://127.0.0.1:8771",` +
+		`"scope":"local","slot_id":"s","slot_token":"secret","later":{"slot_token":"secret"}}],"last_pulled_event_id":"c",` +
+		`"relay_url":"http://127.0.0.1:8771","slot_id":"s","slot_token":"secret","x":1}}`
+	const want = `{"endpoints":[{"later":{},"relay_url":"http://127.0.0.1:8771","scope":"local","slot_id":"s"}],` +
+		`"last_pulled_event_id":"c","relay_url":"http://127.0.0.1:8771","slot_id":"s","x":1}`
+	r, err := ParseRelay([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := string(canon.Compact(r.SelfShown())); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	if string(r.Bytes()) != text {
+		t.Errorf("showing it changed it: %s", r.Bytes())
+	}
+	for _, text := range []string{`{}`, `{"self":null}`, `{"self":7}`} {
+		r, err := ParseRelay([]byte(text))
+		if err != nil || r.SelfShown() != nil {
+			t.Errorf("%s: %v, %v", text, r.SelfShown(), err)
+		}
+	}
+}

@@ -67,6 +67,31 @@ func (r *RelayFile) selfTree() (canon.Doc, bool) {
 	return rec, err == nil
 }
 
+// SelfShown is self as it stands in the file, cursors and unknown keys too, but for every slot token; nil if there
+// is none. It is for people to read.
+func (r *RelayFile) SelfShown() canon.Doc {
+	rec, ok := r.selfTree()
+	if !ok {
+		return nil
+	}
+	withoutTokens(rec)
+	return rec
+}
+
+func withoutTokens(v any) {
+	switch v := v.(type) {
+	case canon.Doc:
+		delete(v, "slot_token")
+		for _, member := range v {
+			withoutTokens(member)
+		}
+	case []any:
+		for _, elem := range v {
+			withoutTokens(elem)
+		}
+	}
+}
+
 // SetSelf replaces self.endpoints and the flat trio (first federation, else first local); cursors and
 // unknown keys stay, but the cursor of a scope whose slot changed is dropped. Keys of others in an endpoint
 // stay with its slot, and list elements of a scope that only later versions know stay behind ours. A single

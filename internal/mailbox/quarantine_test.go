@@ -3,6 +3,7 @@ package mailbox
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"wirefleet.dev/wire/internal/canon"
 	"wirefleet.dev/wire/internal/home"
+	"wirefleet.dev/wire/internal/identity"
 )
 
 // held is the bodies in a session's quarantine, in order.
@@ -41,6 +43,21 @@ func TestRejudge(t *testing.T) {
 	want := []string{"unknown kind", "from carol", "wrong signature", "from dave"}
 	if got := w.held("web"); !slices.Equal(got, want) {
 		t.Errorf("held %q, want %q", got, want)
+	}
+
+	blocked, err := BlockedEvents(w.session("web"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	bySigner := map[string]int{}
+	for _, b := range blocked {
+		if b.Reason == "" || b.Events < 1 {
+			t.Errorf("%+v", b)
+		}
+		bySigner[identity.DID(b.From).Handle()] += b.Events
+	}
+	if want := map[string]int{"api": 1, "carol": 2, "dave": 1}; !maps.Equal(bySigner, want) {
+		t.Errorf("blocked by signer: %v, want %v", bySigner, want)
 	}
 
 	w.trust("web", "carol", time.Now())

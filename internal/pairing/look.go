@@ -121,6 +121,22 @@ type look struct {
 	own     []uint64 // hash of the route to a sister as it should be
 }
 
+// LookFrom is Look for the pins of one session only, the one at index from: of the others no trust.json is read.
+func LookFrom(ctx context.Context, sessions []home.Session, from, workers int) (*Survey, error) {
+	l := newLook(sessions, workers)
+	l.want = make([][]int, len(sessions))
+	for j := range sessions {
+		if j != from {
+			l.want[from] = append(l.want[from], j)
+		}
+	}
+	if err := l.run(ctx); err != nil {
+		return nil, err
+	}
+	survey := l.Survey
+	return &survey, nil
+}
+
 func newLook(sessions []home.Session, workers int) *look {
 	n := len(sessions)
 	l := &look{
@@ -258,7 +274,7 @@ func (l *look) hash(raw []byte, there bool) uint64 {
 // readTrust judges all of i's pins.
 func (l *look) readTrust(i int) {
 	m := &l.Members[i]
-	if m.Err != nil {
+	if m.Err != nil || l.want != nil && len(l.want[i]) == 0 {
 		return
 	}
 	trust, err := m.Session.ReadTrust()

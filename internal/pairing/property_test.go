@@ -49,6 +49,18 @@ func TestWeaveProperty(t *testing.T) {
 			}
 		}
 
+		for from := range sessions { // one session's view is its row of the whole
+			row, err := LookFrom(t.Context(), sessions, from, 1)
+			if err != nil {
+				rt.Fatal(err)
+			}
+			for to := range sessions {
+				if a, b := before.Pin(from, to), row.Pin(from, to); to != from && a.State != b.State {
+					rt.Errorf("%s's pin of %s: %s alone, %s among all", names[from], names[to], b.State, a.State)
+				}
+			}
+		}
+
 		results := mustWeave(t, sessions, all(len(sessions)))
 		after := mustLook(t, sessions)
 		for _, r := range results {
