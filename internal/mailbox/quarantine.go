@@ -16,10 +16,12 @@ import (
 )
 
 // What the quarantine holds at most. Whoever can write to our slot can fill it; what he cannot do is drive
-// out what a sister or a pinned peer wrote, nor let it grow.
+// out what a sister or a pinned peer wrote, nor let it grow. Those have room for half of what a slot takes in
+// its whole life: stepped over is not lost, however long a pin is late.
 const (
-	heldEvents, heldBytes     = 1000, 4 << 20
-	signerEvents, signerBytes = 100, 512 << 10
+	heldEvents, heldBytes     = 1000, 4 << 20    // of all strangers
+	signerEvents, signerBytes = 100, 512 << 10   // of one of them
+	roomEvents, roomBytes     = 10_000, 32 << 20 // with what is proven
 )
 
 // heldEvent is one event in ST/quarantine.jsonl: a line {"at","event","proven","reason"}.
@@ -184,56 +186,63 @@ func (q *quarantine) rewrite(keep func(heldEvent) bool, extra [][]byte) error {
 	return home.WriteFile(q.path, buf.Bytes(), 0o600)
 }
 
-// evict names what has to go for the limits to hold: the oldest of a signer who has too many, then the
-// oldest of all, unproven ones first. It makes some room to spare, so that a flood does not rewrite the file
-// for every event.
+// evict names what has to go for the limits to hold: the oldest of a stranger who has too many, then the
+// oldest of all strangers; and only if all of them are not enough, the oldest of what is proven. It makes some
+// room to spare, so that a flood does not rewrite the file for every event.
 func evict(all []heldEvent) map[key]bool {
 	gone := map[key]bool{}
-	type who struct {
-		signer uint64
-		proven bool
-	}
-	count, size := map[who]int{}, map[who]int{}
-	total, bytes := 0, 0
+	var everything, strangers load
+	of := map[uint64]*load{}
 	for _, e := range all {
-		w := who{e.signer, e.proven}
-		count[w]++
-		size[w] += e.size
-		total++
-		bytes += e.size
+		everything.add(e)
+		if e.proven {
+			continue
+		}
+		strangers.add(e)
+		if of[e.signer] == nil {
+			of[e.signer] = new(load)
+		}
+		of[e.signer].add(e)
 	}
 	drop := func(e heldEvent) {
-		w := who{e.signer, e.proven}
 		gone[e.id] = true
-		count[w]--
-		size[w] -= e.size
-		total--
-		bytes -= e.size
+		everything.remove(e)
+		if !e.proven {
+			strangers.remove(e)
+			of[e.signer].remove(e)
+		}
 	}
-	over := map[who]bool{}
-	for w := range count {
-		over[w] = count[w] > signerEvents || size[w] > signerBytes
+	over := map[uint64]bool{}
+	for signer, l := range of {
+		over[signer] = l.beyond(signerEvents, signerBytes)
 	}
 	for _, e := range all {
-		w := who{e.signer, e.proven}
-		if over[w] && (count[w] > spare(signerEvents) || size[w] > spare(signerBytes)) {
+		if !e.proven && over[e.signer] && of[e.signer].beyond(spare(signerEvents), spare(signerBytes)) {
 			drop(e)
 		}
 	}
-	if total <= heldEvents && bytes <= heldBytes {
-		return gone
-	}
-	for _, proven := range []bool{false, true} {
+	oldest := func(proven bool, l *load, events, bytes int) {
+		if !l.beyond(events, bytes) {
+			return
+		}
 		for _, e := range all {
-			if total <= spare(heldEvents) && bytes <= spare(heldBytes) {
-				return gone
-			}
-			if e.proven == proven && !gone[e.id] {
+			if l.beyond(spare(events), spare(bytes)) && e.proven == proven && !gone[e.id] {
 				drop(e)
 			}
 		}
 	}
+	oldest(false, &strangers, heldEvents, heldBytes)
+	oldest(false, &everything, roomEvents, roomBytes)
+	oldest(true, &everything, roomEvents, roomBytes)
 	return gone
 }
+
+// load is how much some events are.
+type load struct{ events, bytes int }
+
+func (l *load) add(e heldEvent)    { l.events, l.bytes = l.events+1, l.bytes+e.size }
+func (l *load) remove(e heldEvent) { l.events, l.bytes = l.events-1, l.bytes-e.size }
+
+func (l *load) beyond(events, bytes int) bool { return l.events > events || l.bytes > bytes }
 
 func spare(limit int) int { return limit - limit/10 }

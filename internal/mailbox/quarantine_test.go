@@ -183,6 +183,82 @@ func TestQuarantineBounds(t *testing.T) {
 	w.wantInbox("web", "api", "sister")
 }
 
+// TestSistersGoLast: stepped over is not lost, however much a sister wrote before she was pinned, and whatever
+// strangers add. When her pin is there it all comes, in order, before what is newer (field failure G10).
+func TestSistersGoLast(t *testing.T) {
+	w := newWorld(t, "api", "web")
+	srv := newSlotServer(t)
+	check(w.session("web").UpdateRelay(t.Context(), func(r *home.RelayFile) error {
+		r.SetSelf([]home.Endpoint{{RelayURL: srv.URL, SlotID: "aa", Scope: home.Local}})
+		return nil
+	}))
+	web := w.box("web")
+	const early = 1001
+	for i, body := range bodies(early) {
+		srv.add(string(canon.Compact(w.event("api", body))))
+		if i%10 == 0 {
+			srv.add(string(canon.Compact(w.event(fmt.Sprint("stranger", i%70), fmt.Sprint("spam ", i)))))
+		}
+	}
+	w.pull(web)
+	srv.add(string(canon.Compact(w.event("api", "in time"))))
+	w.pin("web", "api")
+	if res := w.pull(web); len(res.Written) != early+1 {
+		t.Errorf("%d written", len(res.Written))
+	}
+	w.wantInbox("web", "api", append(bodies(early), "in time")...)
+}
+
+// TestEvict: who goes when there is too much, and in what order.
+func TestEvict(t *testing.T) {
+	n := byte(0)
+	var all []heldEvent
+	put := func(count int, signer uint64, proven bool, size int) {
+		for range count {
+			n++
+			all = append(all, heldEvent{id: key{n, byte(len(all)), byte(len(all) >> 8)}, signer: signer, size: size, proven: proven})
+		}
+	}
+	left := func() (sisters, strangers int) {
+		gone := evict(all)
+		for _, e := range all {
+			switch {
+			case gone[e.id]:
+			case e.proven:
+				sisters++
+			default:
+				strangers++
+			}
+		}
+		return sisters, strangers
+	}
+	for _, tc := range []struct {
+		what               string
+		fill               func()
+		sisters, strangers int
+	}{
+		{"all fits", func() { put(roomEvents-signerEvents, 1, true, 1); put(signerEvents, 2, false, 1) }, roomEvents - signerEvents, signerEvents},
+		{"one stranger", func() { put(2, 1, true, 1); put(signerEvents+1, 2, false, 1) }, 2, spare(signerEvents)},
+		{"one stranger under a sister's name", func() { put(signerEvents, 1, true, 1); put(signerEvents+1, 1, false, 1) }, signerEvents, spare(signerEvents)},
+		{"a stranger's long events", func() { put(3, 2, false, signerBytes/2) }, 0, 1},
+		{"many strangers", func() {
+			for i := range 11 {
+				put(signerEvents, uint64(i), false, 1)
+			}
+			put(1, 99, true, 1)
+		}, 1, spare(heldEvents)},
+		{"a sister and strangers", func() { put(100, 2, false, 1); put(roomEvents-50, 1, true, 1) }, roomEvents - 50, 0},
+		{"a sister alone", func() { put(roomEvents+1, 1, true, 1) }, spare(roomEvents), 0},
+		{"a sister's long events", func() { put(33, 1, true, 1<<20) }, 28, 0},
+	} {
+		all = nil
+		tc.fill()
+		if sisters, strangers := left(); sisters != tc.sisters || strangers != tc.strangers {
+			t.Errorf("%s: %d and %d left, want %d and %d", tc.what, sisters, strangers, tc.sisters, tc.strangers)
+		}
+	}
+}
+
 // TestQuarantineOfForeignLines: what is no line of ours harms nothing.
 func TestQuarantineOfForeignLines(t *testing.T) {
 	w := newWorld(t, "api", "web")
