@@ -6,9 +6,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 
 	"wirefleet.dev/wire/internal/canon"
 	"wirefleet.dev/wire/internal/home"
@@ -47,6 +49,11 @@ type inboxFile struct {
 
 	lines [][]byte // not written yet
 	fresh []key    // their keys, which are in keys already
+
+	// texts are hashes of the events up to textsTo, made when a key is met again: somebody may have written
+	// another text under it. They live no longer than a pull.
+	texts   map[uint64]struct{}
+	textsTo int64
 }
 
 // file is the index of a sender's file as it is on disk now. A handle that is no file name is an error.
@@ -110,10 +117,47 @@ func (f *inboxFile) follow() error {
 	}
 }
 
-// has says whether the file, or this batch, holds the event.
-func (f *inboxFile) has(k key) bool {
-	_, ok := f.keys[k]
-	return ok
+// has says whether the file, or this batch, holds the event whose line this is. A line that only has its id does
+// not count: whoever can write into the inbox would keep the real event out of it (field failure G27).
+func (f *inboxFile) has(k key, line []byte) (bool, error) {
+	if _, known := f.keys[k]; !known {
+		return false, nil
+	}
+	if slices.Contains(f.fresh, k) {
+		return true, nil
+	}
+	if err := f.readTexts(); err != nil {
+		return false, err
+	}
+	_, same := f.texts[maphash.Bytes(textSeed, line)]
+	return same, nil
+}
+
+var textSeed = maphash.MakeSeed()
+
+// readTexts makes texts cover what keys cover. Lines count as what they mean, not how they are written: an event
+// that another program spaced out is the same event.
+func (f *inboxFile) readTexts() error {
+	if f.info == nil || f.texts != nil && f.textsTo == f.info.Size() {
+		return nil
+	}
+	file, err := os.Open(f.path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	f.texts, f.textsTo = map[uint64]struct{}{}, f.info.Size()
+	r := bufio.NewReaderSize(io.NewSectionReader(file, 0, f.textsTo), 64<<10)
+	for whole := true; whole; {
+		var line textLine
+		if line, whole, err = readLine(r, maxLine); err != nil {
+			return err
+		}
+		if event, err := canon.ParseObject(bytes.TrimSpace(line.text)); err == nil {
+			f.texts[maphash.Bytes(textSeed, canon.Compact(event))] = struct{}{}
+		}
+	}
+	return nil
 }
 
 // add takes a line for the next flush.
@@ -177,6 +221,7 @@ func (f *inboxFile) wrote(lines [][]byte) {
 func (in *inbox) trim(touched map[string]bool) {
 	total := 0
 	for _, f := range in.files {
+		f.texts = nil
 		total += len(f.keys)
 	}
 	if total <= keepKeys {

@@ -81,11 +81,16 @@ func (b *Box) accept(v verdict, doc canon.Doc) (verdict, error) {
 	if err != nil {
 		return v, err
 	}
-	if f.has(v.k) {
+	line := canon.Compact(doc)
+	has, err := f.has(v.k, line)
+	if err != nil {
+		return v, err
+	}
+	if has {
 		v.refused = &identity.VerifyError{Reason: duplicate}
 		return v, nil
 	}
-	v.line = canon.Compact(doc)
+	v.line = line
 	// Only now: a handshake that the inbox has was applied when it came, and must not undo a later one.
 	b.handshakeOfPeer(&v, doc)
 	return v, nil

@@ -253,6 +253,37 @@ func TestPullForgedID(t *testing.T) {
 	w.wantInbox("web", "api", "real")
 }
 
+// TestPullHiddenEvent: what somebody wrote into the inbox under an event's id does not pass for the event, which
+// comes and is then known, also in a page with others and when it is written with other spaces.
+func TestPullHiddenEvent(t *testing.T) {
+	w := newWorld(t, "api", "web")
+	w.pin("web", "api")
+	path := must(w.session("web").Inbox("api"))
+	first, real, last := w.event("api", "first"), w.event("api", "real"), w.event("api", "last")
+	forged := canon.Doc{}
+	for k, v := range real {
+		forged[k] = v
+	}
+	forged["body"] = "forged"
+	spaced := strings.Replace(string(canon.Compact(last)), `,"`, ` , "`, 3)
+	check(os.WriteFile(path, []byte(string(canon.Compact(forged))+"\n"+spaced), 0o600)) // and no line end
+	web := w.box("web")
+	w.post("web", first, real, last)
+	res := w.pull(web)
+	if len(res.Written) != 2 || !slices.Equal(refusals(res.Rejected), []string{duplicate}) {
+		t.Errorf("%+v", res)
+	}
+	w.wantInbox("web", "api", "forged", "last", "first", "real")
+	for _, b := range []*Box{web, w.box("web")} {
+		w.slot("web")
+		w.post("web", last, real, first)
+		if res := w.pull(b); len(res.Written) != 0 || !slices.Equal(refusals(res.Rejected), []string{duplicate, duplicate, duplicate}) {
+			t.Errorf("again: %+v", res)
+		}
+	}
+	w.wantInbox("web", "api", "forged", "last", "first", "real")
+}
+
 // TestPullIndexForgets: the index gives memory back, and finds what it forgot in the files.
 func TestPullIndexForgets(t *testing.T) {
 	w := newWorld(t, "api", "web")
