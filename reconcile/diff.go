@@ -468,9 +468,11 @@ func (f *differ) silent(s spec.Session, have SessionState) (Reason, bool) {
 			continue
 		}
 		switch {
+		case f.o.Relay.Since != nil && f.o.Now.Sub(*f.o.Relay.Since) <= limit:
+			// it may have been away for longer than that, and knows the pulls of before
 		case e.LastPull != nil && f.o.Now.Sub(*e.LastPull) > limit:
 			return Reason{"daemon-silent", fmt.Sprintf("pid %d has not pulled for %s", dm.PID, f.o.Now.Sub(*e.LastPull).Round(time.Second))}, true
-		case e.LastPull == nil && f.o.Relay.Since != nil && f.o.Now.Sub(*f.o.Relay.Since) > limit && f.o.Now.Sub(e.Since) > limit:
+		case e.LastPull == nil && f.o.Relay.Since != nil && f.o.Now.Sub(e.Since) > limit:
 			return Reason{"daemon-silent", fmt.Sprintf("pid %d has never pulled from the relay", dm.PID)}, true
 		}
 	}

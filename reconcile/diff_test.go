@@ -198,6 +198,23 @@ restart daemon docs: pid 52 runs with interval 9 s, the file says 5 s
 			want: "restart daemon api: pid 50 has not pulled for 10m0s\n",
 		},
 		{
+			name: "nobody pulled since the relay came back: it has just come back",
+			fact: func(o *Observed) {
+				back := noon.Add(-50 * time.Second)
+				o.Relay.Since = &back
+				o.edit("api", func(s *SessionState) { s.Slots[0].LastPull = &silent })
+				o.edit("web", func(s *SessionState) { s.Slots[0].LastPull = nil })
+			},
+		},
+		{
+			name: "nobody pulled since the relay came back, long ago",
+			fact: func(o *Observed) {
+				o.edit("api", func(s *SessionState) { s.Slots[0].LastPull = &silent })
+				o.edit("web", func(s *SessionState) { s.Slots[0].LastPull = nil })
+			},
+			want: "restart daemon api: pid 50 has not pulled for 10m0s\nrestart daemon web: pid 51 has never pulled from the relay\n",
+		},
+		{
 			name: "two daemons: ours stays",
 			fact: func(o *Observed) {
 				o.edit("api", func(s *SessionState) { s.Daemon.Others = []census.Daemon{{PID: 99}} })

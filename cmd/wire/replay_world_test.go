@@ -22,6 +22,7 @@ import (
 
 	"wirefleet.dev/wire/internal/home"
 	"wirefleet.dev/wire/internal/process"
+	"wirefleet.dev/wire/internal/relay"
 )
 
 // world is where one file is replayed: a fresh $ROOT, an address of its own as long as 127.0.0.1, its relays.
@@ -328,7 +329,8 @@ func (p *running) end(s os.Signal) (result, error) {
 	return p.w.result(p.cmd, string(out), string(errs), p.before)
 }
 
-// relay starts the relay on a port, with what an earlier one there has stored.
+// relay starts the relay on a port, with what an earlier one there has stored but for the times of pulls, which
+// the reference's forgets.
 func (w *world) relay(port string) error {
 	if w.relays[port] != nil || port == federationRelay && w.noFederation {
 		return nil
@@ -344,6 +346,9 @@ func (w *world) relay(port string) error {
 	defer log.Close()
 	cmd := exec.Command(w.path("bin", "wire"), args...)
 	dir := filepath.Join(w.dir, "relay", port)
+	if err := w.forgetPulls(filepath.Join(dir, "state", "wire-relay"), port != federationRelay); err != nil {
+		return err
+	}
 	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = w.environ(map[string]*string{"WIRE_HOME": &dir}), w.dir, log, log
 	if err := cmd.Start(); err != nil {
 		return err
@@ -366,6 +371,23 @@ func (w *world) relay(port string) error {
 		w.relays[port] = cmd
 		return err
 	}
+}
+
+func (w *world) forgetPulls(state string, local bool) error {
+	if local {
+		state = filepath.Join(state, "local")
+	}
+	err := until(func() error { // an earlier one may be about to write them
+		l, held, _, err := process.ReadLife(relay.LifeLock(state))
+		if held {
+			err = fmt.Errorf("pid %d serves %s still", l.PID, state)
+		}
+		return err
+	})
+	if err == nil {
+		err = os.RemoveAll(filepath.Join(state, "pulls.json"))
+	}
+	return err
 }
 
 // relayDown stops the relay on a port and waits until nobody listens there.

@@ -314,7 +314,8 @@ func (r *running) race(n int, request func(k int) (path, token, body string)) ma
 	return got
 }
 
-// What a restart keeps and what it loses (state/restart.json).
+// What a restart keeps and what it loses (state/restart.json). Ours also keeps when a slot was last pulled, for
+// a slot that is read every few seconds must not look like one that nobody ever read (field failure G14).
 func TestRestart(t *testing.T) {
 	var v struct{ Kept, Lost []string }
 	readJSON(t, "testdata/state-restart.json", &v)
@@ -337,11 +338,6 @@ func TestRestart(t *testing.T) {
 
 	r = r.again()
 	after := r.do("/v1/slot/"+b.id+"/state", b.token, "").doc(t)
-	if after["last_pull_at_unix"] != nil {
-		t.Errorf("last pull %v after a restart, want null", after["last_pull_at_unix"])
-	}
-	delete(before, "last_pull_at_unix")
-	delete(after, "last_pull_at_unix")
 	if got, want := fmt.Sprint(after), fmt.Sprint(before); got != want {
 		t.Errorf("state %s, want %s", got, want)
 	}

@@ -28,6 +28,9 @@ func TestQuota(t *testing.T) {
 			doc := strings.TrimSuffix(string(e.Response.Body["json"]), "}")
 			e.Response.Body["json"] = json.RawMessage(doc + `,"slot_bytes_max":67108864,"slot_bytes_used":67108864}`)
 		}
+		if e.Name == "state after a restart" { // of which ours still knows when the slot was pulled (TestPullTimes)
+			e.Response.Volatile = map[string]string{"/last_pull_at_unix": "unix_seconds"}
+		}
 		if problem := r.check(t, e, r.exchange(t, e, r.relay)); problem != "" {
 			t.Errorf("%d %s: %s", e.N, e.Name, problem)
 		}

@@ -9,6 +9,7 @@ package relay
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -64,7 +65,7 @@ const (
 )
 
 // Serve runs the relay until ctx ends; then it ends streams, finishes requests (5 s at most), writes its
-// counters and returns nil. A directory that another relay serves is an error naming it
+// counters and pull times and returns nil. A directory that another relay serves is an error naming it
 // (*process.HeldError); one whose tokens.json does not parse is refused, untouched. If the state vanishes
 // under it, it acknowledges nothing more and returns an error.
 func Serve(ctx context.Context, c Config) error {
@@ -194,5 +195,5 @@ func (s *server) run(ctx context.Context, l net.Listener) error {
 	if failed != nil {
 		return failed
 	}
-	return s.store.saveCounters()
+	return errors.Join(s.store.saveCounters(), s.store.savePulls(time.Now()))
 }

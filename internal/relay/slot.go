@@ -31,7 +31,7 @@ type slot struct {
 	st        *store
 	writes    group[*posting]
 
-	lastPull atomic.Int64 // unix seconds; 0: none since the start
+	lastPull atomic.Int64 // unix seconds; 0: none that is known of
 
 	mu     sync.RWMutex
 	loaded bool

@@ -33,6 +33,7 @@ type store struct {
 	tokens   []byte // tokens.json without its closing brace; only the allocating group touches it
 	allocs   group[*allocation]
 	counters counters
+	pulls    pulls
 	strays   map[string]*slot // slots that only a handle names, without a token; under mu
 	handles  directory
 	invites  invites
@@ -89,6 +90,7 @@ func openStore(dir string, stderr io.Writer) (*store, error) {
 		return nil, err
 	}
 	st.loadCounters()
+	st.loadPulls(time.Now())
 	return st, nil
 }
 
@@ -269,13 +271,18 @@ func (st *store) slotOf(id string) *slot {
 	return st.strays[id]
 }
 
-// rest is the housekeeping between requests: counters, and file handles of quiet slots.
+// rest is the housekeeping between requests: counters, pull times, and file handles of quiet slots.
 func (st *store) rest() {
 	if st.inPlace() != nil {
 		return
 	}
 	if err := st.saveCounters(); err != nil {
 		fmt.Fprintf(st.stderr, "counter persist failed: %v\n", err)
+	}
+	if now := time.Now(); now.Sub(st.pulls.at) >= savePullsEvery {
+		if err := st.savePulls(now); err != nil {
+			fmt.Fprintf(st.stderr, "pull times persist failed: %v\n", err)
+		}
 	}
 	for _, s := range st.all() {
 		s.rest()
