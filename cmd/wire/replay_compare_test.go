@@ -4,7 +4,9 @@ package main_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -56,11 +58,16 @@ func (w *world) diff(r *record, got result) []string {
 	case r.JSONLines != nil:
 		w.diffJSONLines(&d, r, got.out)
 	case r.Lines != nil:
-		diffText(&d, "stdout", r.Lines, r.Format, got.out)
+		f := r.Format
+		if isHelp(r.Argv) { // its words are ours, and how many
+			f = nil
+		}
+		diffText(&d, "stdout", r.Lines, f, got.out)
 	}
 	if r.Stderr != nil {
 		diffText(&d, "stderr", r.Stderr, nil, got.err)
 	}
+	w.diffModes(&d, got.changed)
 	if r.Changed != nil {
 		diffChanges(&d, r.Changed, got.changed, r.daemonsWork)
 	}
@@ -68,6 +75,10 @@ func (w *world) diff(r *record, got result) []string {
 		w.diffEvent(&d, r, got.out)
 	}
 	return d
+}
+
+func isHelp(argv []string) bool {
+	return slices.ContainsFunc(argv, func(a string) bool { return a == "help" || a == "--help" || a == "-h" })
 }
 
 type differences []string
@@ -282,7 +293,7 @@ func diffText(d *differences, what string, want []string, f *format, got string)
 		return
 	}
 	lines := strings.Split(strings.TrimSuffix(got, "\n"), "\n")
-	if f != nil && f.Lines == len(want) && f.Lines != len(lines) {
+	if f != nil && f.Lines != len(lines) {
 		d.add("%s: %d lines, want %d:\n%s", what, len(lines), f.Lines, got)
 		return
 	}
@@ -352,6 +363,23 @@ func diffChanges(d *differences, want, got []string, daemonsWork bool) {
 	}
 	for _, path := range slices.Sorted(maps.Keys(actual)) {
 		d.add("files: %s %s is not in the reference", actual[path], path)
+	}
+}
+
+// diffModes: what holds a key or a token is for its owner alone, whatever the reference did.
+func (w *world) diffModes(d *differences, changed []string) {
+	for _, line := range changed {
+		letter, path, _ := strings.Cut(line, " ")
+		if base := filepath.Base(path); letter == "D" || base != "private.key" && base != "relay.json" && !strings.Contains(path, "/pending-inbound-pairs/") {
+			continue
+		}
+		info, err := os.Lstat(w.path(path))
+		if errors.Is(err, fs.ErrNotExist) { // a daemon's doing
+			continue
+		}
+		if err != nil || info.Mode().IsRegular() && info.Mode().Perm() != 0o600 {
+			d.add("%s: mode %v (%v), want 0600", path, info.Mode(), err)
+		}
 	}
 }
 

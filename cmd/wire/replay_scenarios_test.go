@@ -18,7 +18,7 @@ var scenariosScript = script{
 	steps: map[string]step{
 		"broken-daemon.corrupt-pid-new-starts-second-daemon": {row: "one-daemon registry-only-when-needed", ours: unchanged("/daemon.log", "/daemon.pid", "registry.json")},
 		"broken-daemon.repair":                               {row: "registry-only-when-needed", ours: unchanged("registry.json")},
-		"message.answer-pull":                                {row: "two-cursor-keys", ours: documentOf(func(doc map[string]any) { doc["rejected"], doc["total_seen"] = []any{}, 0 })},
+		"message.answer-pull":                                {before: answerTaken, row: "two-cursor-keys", ours: documentOf(func(doc map[string]any) { doc["rejected"], doc["total_seen"] = []any{}, 0 })},
 		"message.answer-push": {
 			before: func(w *world) error { return w.users().arrived("atlas", "boreas", 2) },
 			row:    "daemon-at-once", ours: documentOf(func(doc map[string]any) {
@@ -106,6 +106,21 @@ func arrival(w *world, _ *record) error { return w.users().arrived("boreas", "at
 
 // users is the place of somebody without WIRE_HOME.
 func (w *world) users() place { return place{wh: filepath.Join(w.root, filepath.Dir(userRoot))} }
+
+// answerTaken: the daemon of atlas has moved its cursor behind the answer, too.
+func answerTaken(w *world) error {
+	answer, err := lastEvent(w.path(userRoot, "atlas/state/wire/inbox/boreas.jsonl"))
+	if err != nil {
+		return err
+	}
+	return until(func() error {
+		relay, err := w.userSession("atlas").ReadRelay()
+		if err == nil && relay.Cursor(relay.Self()[0]) != answer.values["event_id"] {
+			err = errors.New("the cursor is not behind the answer")
+		}
+		return err
+	})
+}
 
 // sistersShakeHands: the events of the reference's pair-all-local, which the three daemons fetch.
 func sistersShakeHands(w *world) error {
