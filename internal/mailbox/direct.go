@@ -49,27 +49,37 @@ func (b *Box) direct(ctx context.Context, parcels []parcel) ([]Delivery, error) 
 	case !errors.As(err, &busy) || ctx.Err() != nil:
 		return nil, err
 	}
-	for _, p := range parcels {
-		if err := p.queue(); err != nil {
-			return nil, err
-		}
+	if err := b.queueAll(parcels); err != nil {
+		return nil, err
 	}
 	out := make([]Delivery, len(parcels))
 	slots := make([]string, len(parcels))
-	var all sync.WaitGroup
-	turns := make(chan struct{}, directWorkers)
-	for i, p := range parcels {
-		turns <- struct{}{}
-		all.Go(func() {
-			out[i], slots[i] = b.hand(ctx, p)
-			<-turns
-		})
-	}
-	all.Wait()
+	abreast(len(parcels), func(i int) { out[i], slots[i] = b.hand(ctx, parcels[i]) })
 	if busy == nil {
 		_ = b.writeDown(out, slots) // then it is as without the lock
 	}
 	return out, nil
+}
+
+// queueAll appends each parcel to its outbox.
+func (b *Box) queueAll(parcels []parcel) error {
+	errs := make([]error, len(parcels))
+	abreast(len(parcels), func(i int) { errs[i] = parcels[i].queue() })
+	return errors.Join(errs...)
+}
+
+// abreast does n things, some at a time.
+func abreast(n int, do func(i int)) {
+	var all sync.WaitGroup
+	turns := make(chan struct{}, directWorkers)
+	for i := range n {
+		turns <- struct{}{}
+		all.Go(func() {
+			do(i)
+			<-turns
+		})
+	}
+	all.Wait()
 }
 
 // hand posts one parcel and says which slot has it.
