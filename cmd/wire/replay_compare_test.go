@@ -412,10 +412,15 @@ func ourOwn(path string) bool {
 	}
 }
 
-// byDaemon are the files in which a daemon's work shows.
+// byDaemon are the files in which a daemon's work shows, and those that it only makes for a moment.
 func byDaemon(path string) bool {
-	return strings.HasSuffix(path, "/daemon.log") || strings.HasSuffix(path, "/daemon.pid") || strings.Contains(path, ".tmp-") || strings.HasSuffix(path, "/relay.json") || strings.Contains(path, "/state/wire/inbox/") ||
-		strings.HasSuffix(path, "/state/wire/pending-inbound-pairs/") || strings.Contains(path, "/state/wire/pending-inbound-pairs/")
+	switch base := filepath.Base(path); base {
+	case "daemon.log", "daemon.pid", "relay.json":
+		return true
+	default:
+		return strings.HasPrefix(base, ".") || strings.Contains(path, "/state/wire/inbox/") ||
+			strings.Contains(path, "/state/wire/pending-inbound-pairs/")
+	}
 }
 
 // diffEvent holds the event that send queued to what the record says of it.

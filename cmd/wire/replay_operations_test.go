@@ -17,6 +17,7 @@ import (
 var operationsScript = script{
 	start: up(localRelay, federationRelay),
 	steps: map[string]step{
+		"after-upgrade-status-a":           {needs: []string{"upgrade"}},
 		"daemon-once-with-diag":            {row: "once-leaves-record no-pending-pair-directory", ours: unchanged("/daemon.pid", "/pending-pair/")},
 		"new-atlas":                        {row: "no-pending-pair-directory", ours: unchanged("/pending-pair/")},
 		"service-status-absent":            {before: managers(0), run: managed},

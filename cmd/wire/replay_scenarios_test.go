@@ -16,6 +16,17 @@ import (
 var scenariosScript = script{
 	daemonsWork: true,
 	steps: map[string]step{
+		"broken-daemon.corrupt-pid-status": {
+			row: "daemon-proven status-without-tokens daemons-of-this-home requests-do-not-reappear",
+			ours: together(withoutTokens, servedAnyway.ours, nobodyWaits, positionAside, documentOf(func(doc map[string]any) {
+				d := doc["daemon"].(map[string]any)
+				d["orphans"] = d["orphans"].([]any)[:1]
+			})),
+		},
+		"broken-daemon.status-text":                          {row: "daemons-of-this-home", ours: withoutOrphanLine},
+		"broken-daemon.status":                               {row: "status-without-tokens daemons-of-this-home requests-do-not-reappear", ours: together(withoutTokens, ownOrphans.ours, nobodyWaits, positionAside)},
+		"three-sisters.status-boreas":                        {row: "status-without-tokens daemons-of-this-home requests-do-not-reappear", ours: together(withoutTokens, ownOrphans.ours, nobodyWaits, positionAside)},
+		"first-session.status":                               {row: "status-without-tokens", ours: withoutTokens},
 		"broken-daemon.corrupt-pid-new-starts-second-daemon": {row: "one-daemon registry-only-when-needed", ours: unchanged("/daemon.log", "/daemon.pid", "registry.json")},
 		"broken-daemon.repair":                               {row: "registry-only-when-needed", ours: unchanged("registry.json")},
 		"message.answer-pull":                                {before: answerTaken, row: "two-cursor-keys", ours: documentOf(func(doc map[string]any) { doc["rejected"], doc["total_seen"] = []any{}, 0 })},
@@ -45,7 +56,13 @@ var scenariosScript = script{
 		"destroy.without-force":               {before: up(localRelay)},
 		"destroy.daemons":                     {check: daemons},
 	},
-}
+}.differing(map[string]step{
+	"first-session.doctor-before":      examined("this home", "identity WARN"),
+	"first-session.doctor":             examined("atlas"),
+	"three-sisters.doctor-atlas":       examined("atlas", "daemon PASS"),
+	"broken-daemon.doctor":             examined("boreas"),
+	"broken-daemon.corrupt-pid-doctor": examined("boreas"),
+})
 
 // emptyPeers: relay.json has an object for peers from the start.
 func emptyPeers(_ *world, r *record) {
@@ -120,6 +137,29 @@ func answerTaken(w *world) error {
 		}
 		return err
 	})
+}
+
+// nobodyWaits: who is pinned is not waiting.
+var nobodyWaits = documentOf(func(doc map[string]any) {
+	pending := doc["pending_pairs"].(map[string]any)
+	pending["inbound_count"], pending["inbound_handles"] = 0, []any{}
+})
+
+// positionAside: which event was the last has no part in a status.
+var positionAside = documentOf(func(doc map[string]any) {
+	self := doc["self_relay"].(map[string]any)
+	for _, key := range []string{"last_pulled_event_id", "last_pulled_event_id_local"} {
+		if self[key] != nil {
+			self[key] = "…"
+		}
+	}
+})
+
+func withoutOrphanLine(_ *world, r *record) {
+	r.Lines = slices.DeleteFunc(r.Lines, func(l string) bool { return strings.Contains(l, "!! orphan") })
+	if r.Format != nil {
+		r.Format.Lines--
+	}
 }
 
 // sistersShakeHands: the events of the reference's pair-all-local, which the three daemons fetch.

@@ -52,7 +52,7 @@ var statusScript = script{
 	"status-unbound-json":                {row: "no-pending-pair-directory", ours: unchanged("/pending-pair/")},
 	"status-bound-json":                  {row: "no-pending-pair-directory", ours: unchanged("/pending-pair/")},
 	"status-other-home-sees-orphan-json": ownOrphans,
-	"status-other-home-sees-orphan-text": {row: "daemons-of-this-home", ours: func(_ *world, r *record) { r.Lines = r.Lines[:1] }},
+	"status-other-home-sees-orphan-text": {row: "daemons-of-this-home", ours: withoutOrphanLine},
 	"status-two-homes-json":              ownOrphans,
 	"status-pidfile-corrupt":             servedAnyway,
 	"status-pidfile-without-schema":      servedAnyway,
