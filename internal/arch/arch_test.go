@@ -57,6 +57,10 @@ var house = map[string]room{
 		[]string{"internal/canon", "internal/home", "internal/identity", "internal/process", "internal/relay/client"},
 		"it looks at the machine for listings and for reconcile alike, so it knows no wish",
 	},
+	"internal/service": {
+		[]string{"internal/home", "internal/process"},
+		"a unit is a text and a few words to its manager; what runs in it is not its affair",
+	},
 	"internal/health": {
 		[]string{
 			"internal/canon", "internal/census", "internal/enroll", "internal/home", "internal/identity", "internal/mailbox",

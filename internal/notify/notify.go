@@ -48,6 +48,7 @@ func Run(ctx context.Context, c Config) error {
 		process.NotifyReady(process.Readiness{Error: err.Error()})
 		return err
 	}
+	c.Stderr = process.CappedLog(c.Stderr, c.Session.NotifyLog())
 	from, known := home.ReadOffsets(c.Session.NotifyCursor())
 	n := &notifier{Config: c, reader: mailbox.Open(c.Session, nil).Reader(from), lost: !known}
 	switch {
