@@ -43,6 +43,34 @@ func (s Session) InboundRequests() ([]Inbound, error) {
 	return out, err
 }
 
+// EnsureInbound makes the directory of the requests, for whoever wants to watch it.
+func (s Session) EnsureInbound() error { return os.MkdirAll(s.Inbound(), 0o700) }
+
+// Notified are the event ids of the requests that the user was told of. known is false if that was not
+// written down, or cannot be read.
+func (s Session) Notified() (ids []string, known bool) {
+	doc, _, err := document[canon.Doc]{s.notifiedFile(), "", canon.ParseObject}.read()
+	if err != nil {
+		return nil, false
+	}
+	list, ok := doc["event_ids"].([]any)
+	for _, v := range list {
+		if id, ok := v.(string); ok {
+			ids = append(ids, id)
+		}
+	}
+	return ids, ok
+}
+
+// SetNotified writes them down.
+func (s Session) SetNotified(ids []string) error {
+	list := make([]any, len(ids))
+	for i, id := range ids {
+		list[i] = id
+	}
+	return WriteFile(s.notifiedFile(), canon.Pretty(canon.Doc{"event_ids": list}), 0o600)
+}
+
 // PendingPairs are the records of ST/pending-pair that are JSON objects, in the order of their names; none if
 // the directory is missing.
 func (s Session) PendingPairs() ([]canon.Doc, error) {

@@ -72,6 +72,8 @@ func (s Session) Invites() string    { return join(s.st, "pending-invites") }   
 func (s Session) Inbound() string    { return join(s.st, "pending-inbound-pairs") } // directory
 func (s Session) Detached() string   { return join(s.st, "pending-pair") }          // directory
 
+func (s Session) notifiedFile() string { return join(s.st, "notify-requests.json") } // ours
+
 // Further files of the reference below ST (section 3).
 func (s Session) NotifyCursor() string    { return join(s.st, "notify.cursor") }
 func (s Session) ReactorCursor() string   { return join(s.st, "reactor.cursor") }

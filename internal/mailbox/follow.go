@@ -15,12 +15,12 @@ import (
 // everything, such as what another machine writes into a shared home.
 const restAtLeast = 30 * time.Second
 
-// Follow calls sweep now and whenever something may have arrived in the inbox of s, until ctx ends (nil) or
-// sweep returns an error. A file watch tells where the system grants one and the directory is there; else it
-// looks at every interval, for both as well.
-func Follow(ctx context.Context, s home.Session, interval time.Duration, sweep func() error) error {
+// Follow calls sweep now and whenever something may have arrived in the inbox of s, or in one of the other
+// directories, until ctx ends (nil) or sweep returns an error. A file watch tells where the system grants one
+// and the directories are there; else it looks at every interval, for both as well.
+func Follow(ctx context.Context, s home.Session, interval time.Duration, sweep func() error, others ...string) error {
 	for {
-		w, err := watchInbox(s) // before the sweep: what comes after it rings
+		w, err := watchDirs(append([]string{s.InboxDir()}, others...)) // before the sweep: what comes after it rings
 		if err := sweep(); err != nil || ctx.Err() != nil {
 			return err
 		}
@@ -43,14 +43,16 @@ var errWatchLost = errors.New("the watch is lost")
 // newWatcher is replaced in tests, which must not use up the user's instances to see a reader without one.
 var newWatcher = fsnotify.NewWatcher
 
-func watchInbox(s home.Session) (*fsnotify.Watcher, error) {
+func watchDirs(dirs []string) (*fsnotify.Watcher, error) {
 	w, err := newWatcher()
 	if err != nil {
 		return nil, err
 	}
-	if err := w.Add(s.InboxDir()); err != nil {
-		w.Close()
-		return nil, err
+	for _, dir := range dirs {
+		if err := w.Add(dir); err != nil {
+			w.Close()
+			return nil, err
+		}
 	}
 	return w, nil
 }

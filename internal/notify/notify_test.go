@@ -92,6 +92,59 @@ func TestBurst(t *testing.T) {
 	}
 }
 
+// TestRequests: who asks to be paired is shown once, several at a time together, as data.
+func TestRequests(t *testing.T) {
+	s := newSite(t)
+	ask := func(handle, id string) {
+		check(s.home.EnsureInbound())
+		s.n++
+		text := canon.Compact(canon.Doc{
+			"peer_handle": handle, "event_id": id, "received_at": fmt.Sprint(s.n), "peer_did": "", "peer_relay_url": "",
+			"peer_slot_id": "", "peer_slot_token": "", "event_timestamp": "", "peer_card": nil,
+		})
+		check(os.WriteFile(filepath.Join(s.home.Inbound(), id+".json"), text, 0o600))
+	}
+	s.once(Config{})
+	if _, known := s.home.Notified(); known {
+		t.Error("written down for nothing")
+	}
+	ask("mara", "a1")
+	ask("nils", "a2")
+	s.once(Config{})
+	s.once(Config{})
+	s.want("wire — 2 pair requests: from mara, nils: " + whatToDo)
+	s.forget()
+	ask("-<b>x</b>\n"+strings.Repeat("y", 50), "a3")
+	s.once(Config{Peer: "mara"})
+	s.want()
+	s.once(Config{})
+	s.want("wire — pair request from -<b>x</b> " + strings.Repeat("y", 30) + ": " + whatToDo)
+	s.forget()
+	for i := range mostRequests + 1 {
+		ask(fmt.Sprint("p", i), fmt.Sprint("b", i))
+	}
+	s.once(Config{})
+	s.want("wire — 4 pair requests: from p0, p1, p2, p3: " + whatToDo)
+
+	// What is answered is forgotten; the same stranger may ask again.
+	s.forget()
+	check(os.RemoveAll(s.home.Inbound()))
+	s.once(Config{})
+	ask("mara", "c1")
+	s.once(Config{})
+	s.want("wire — pair request from mara: " + whatToDo)
+	if ids, known := s.home.Notified(); !known || !slices.Equal(ids, []string{"c1"}) {
+		t.Errorf("%q", ids)
+	}
+
+	// A process learns of them as they come.
+	s.forget()
+	r := s.start()
+	ask("nils", "c2")
+	s.wait("the request", func() bool { return len(s.shown()) == 1 })
+	s.stop(r.PID, time.Minute)
+}
+
 func TestPace(t *testing.T) {
 	var p pace
 	now := time.Now()

@@ -51,6 +51,9 @@ func (n *notifier) serve(ctx context.Context) error {
 			_ = process.RemoveRecord(n.Session.NotifyPID(), life.PID)
 		}
 	}()
+	if err := n.Session.EnsureInbound(); err != nil {
+		n.line("pair requests: %v", err) // then they are seen at the next look
+	}
 	process.NotifyReady(process.Readiness{Ready: true})
 	thrift := time.AfterFunc(afterBurst, debug.FreeOSMemory)
 	defer thrift.Stop()
@@ -66,7 +69,7 @@ func (n *notifier) serve(ctx context.Context) error {
 			thrift.Reset(afterBurst)
 		}
 		return nil
-	})
+	}, n.Session.Inbound())
 	n.rest(ctx)
 	return err
 }

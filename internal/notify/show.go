@@ -26,6 +26,10 @@ type note struct{ title, body string }
 
 // sweep shows all that has arrived, one after the other.
 func (n *notifier) sweep(ctx context.Context) error {
+	return errors.Join(n.requests(ctx), n.messages(ctx))
+}
+
+func (n *notifier) messages(ctx context.Context) error {
 	if n.lost {
 		return n.catchUp(ctx)
 	}
