@@ -6,13 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os/exec"
-	"path/filepath"
-	"regexp"
 	"slices"
-	"sort"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 )
@@ -31,7 +26,7 @@ func TestReplay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	verbs := newVerbs()
+	verbs := &verbs{below: map[string][]string{}}
 	count := &tally{}
 	t.Cleanup(func() {
 		t.Log(count)
@@ -121,7 +116,6 @@ func replayFile(t *testing.T, name string, s script, p *replay) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.noFederation = p.verbs.noFederation
 	if s.start != nil {
 		if err := s.start(p.world); err != nil {
 			t.Fatal(err)
@@ -252,9 +246,6 @@ func (p *replay) skips(r *record, s step) string {
 			return "pending: " + verb
 		}
 	}
-	if p.noFederation && federates(r) {
-		return "pending: relay-server"
-	}
 	where := strings.TrimPrefix(r.wireHome(), "$ROOT/")
 	if r.File != "" {
 		where = r.File
@@ -287,219 +278,6 @@ func stateOf(path string) string {
 		return path
 	}
 	return top
-}
-
-// federates says whether a record needs a relay that serves more than this machine.
-func federates(r *record) bool {
-	if len(r.Argv) > 1 && r.Argv[1] == "relay-server" {
-		return !slices.Contains(r.Argv, "--local-only")
-	}
-	return slices.ContainsFunc(r.Argv, func(a string) bool { return strings.Contains(a, "127.0.0.1:"+federationRelay) })
-}
-
-// laterCommands parse their arguments and say that they are not there yet. Their own work is not replayed.
-var laterCommands = map[string]bool{
-	"pair": true, "pair-host": true, "pair-join": true, "join": true, "pair-confirm": true, "pair-cancel": true,
-	"pair-watch": true, "pair-abandon": true, "invite": true, "accept": true, "mcp": true, "setup": true,
-}
-
-func later(r *record) string {
-	usage := r.Exit != nil && *r.Exit == 2
-	uninitialized := slices.ContainsFunc(r.Stderr, func(s string) bool { return strings.Contains(s, "not initialized") })
-	if len(r.Argv) > 1 && laterCommands[r.Argv[1]] && !usage && !uninitialized {
-		return r.Argv[1]
-	}
-	return ""
-}
-
-// verbs are the commands that the binary has, as its help names them.
-type verbs struct {
-	mu    sync.Mutex
-	below map[string][]string // by command line: its subcommands
-
-	noFederation bool // relay-server serves this machine only
-}
-
-func newVerbs() *verbs {
-	cmd := exec.Command(filepath.Join(suite.bin, "wire"), "relay-server", "--bind", "nonsense")
-	cmd.Env = []string{"HOME=" + suite.root}
-	out, _ := cmd.CombinedOutput() // it cannot bind that
-	return &verbs{below: map[string][]string{}, noFederation: strings.Contains(string(out), "not there yet")}
-}
-
-// referenceVerbs are the reference's commands; "mesh role" has some below it.
-var referenceVerbs = map[string]string{
-	"": `init whoami peers send tail monitor verify push pull daemon notify relay-server bind-relay rotate-slot
-		add-peer-slot pin forget-peer add pair-accept pair-reject pair-list-inbound pair-list claim whois profile
-		responder mesh session reactor up doctor upgrade service diag status
-		pair pair-host pair-join join pair-confirm pair-cancel pair-watch pair-abandon invite accept mcp setup`,
-	"session":   "new list list-local pair-all-local mesh-status env current destroy",
-	"mesh":      "status role broadcast route",
-	"mesh role": "set get list clear",
-	"profile":   "set get clear",
-	"responder": "set get",
-	"service":   "install uninstall status",
-	"diag":      "tail enable disable status",
-}
-
-// missing names the reference's command in argv that we do not have yet.
-func (v *verbs) missing(argv []string) string {
-	if len(argv) < 2 {
-		return ""
-	}
-	path, rest := "", argv[1:]
-	if rest[0] == "help" {
-		rest = rest[1:]
-	}
-	for _, word := range rest {
-		if strings.HasPrefix(word, "-") {
-			continue
-		}
-		if !slices.Contains(strings.Fields(referenceVerbs[path]), word) {
-			return ""
-		}
-		below := v.subcommands(path)
-		path = strings.TrimSpace(path + " " + word)
-		if !slices.Contains(below, word) {
-			return path
-		}
-		if path == "status" && !v.helpSays("status", "--peer") { // that of a wire.yaml only
-			return path
-		}
-	}
-	return ""
-}
-
-func (v *verbs) subcommands(path string) []string {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	list, ok := v.below[path]
-	if !ok {
-		list = commandsIn(help(path))
-		v.below[path] = list
-	}
-	return list
-}
-
-func (v *verbs) helpSays(path, text string) bool { return strings.Contains(help(path), text) }
-
-func help(path string) string {
-	cmd := exec.Command(filepath.Join(suite.bin, "wire"), append(strings.Fields(path), "--help")...)
-	cmd.Env = []string{"HOME=" + suite.root}
-	out, err := cmd.Output()
-	if err != nil {
-		return ""
-	}
-	return string(out)
-}
-
-// commandRow is one subcommand with its help, commandList are names alone.
-var (
-	commandRow  = regexp.MustCompile(`(?m)^  ([a-z][a-z-]*)\s`)
-	commandList = regexp.MustCompile(`(?m)^  [a-z-]+(?:, [a-z-]+)*,?$`)
-)
-
-func commandsIn(help string) []string {
-	help, _, _ = strings.Cut(help, "\nOptions:\n")
-	var list []string
-	for _, names := range commandList.FindAllString(help, -1) {
-		for _, n := range strings.Split(names, ",") {
-			list = append(list, strings.TrimSpace(n))
-		}
-	}
-	for _, m := range commandRow.FindAllStringSubmatch(help, -1) {
-		list = append(list, m[1])
-	}
-	return list
-}
-
-// tally counts what became of the records.
-type tally struct {
-	mu             sync.Mutex
-	replayed       int
-	equal, differ  int
-	failed         int
-	byRow, skipped map[string]int
-	perFile        map[string]*[4]int // replayed, equal, by row, skipped
-}
-
-func (c *tally) add(file string, r *record, o outcome) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.byRow == nil {
-		c.byRow, c.skipped, c.perFile = map[string]int{}, map[string]int{}, map[string]*[4]int{}
-	}
-	f := c.perFile[file]
-	if f == nil {
-		f = &[4]int{}
-		c.perFile[file] = f
-	}
-	if o.skipped != "" {
-		c.skipped[o.skipped]++
-		f[3]++
-		return
-	}
-	c.replayed++
-	f[0]++
-	switch {
-	case len(o.wrong) > 0:
-		c.failed++
-	case o.row != "":
-		for _, row := range strings.Fields(o.row) {
-			c.byRow[row]++
-		}
-		c.differ++
-		f[2]++
-	default:
-		c.equal++
-		f[1]++
-	}
-}
-
-// pending are the reasons of records whose verb is not there yet.
-func (c *tally) pending() (list []string) {
-	for why := range c.skipped {
-		if strings.HasPrefix(why, "pending: ") {
-			list = append(list, why)
-		}
-	}
-	return list
-}
-
-func (c *tally) String() string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var b strings.Builder
-	sum := func(m map[string]int) (n int) {
-		for _, k := range m {
-			n += k
-		}
-		return n
-	}
-	fmt.Fprintf(&b, "%d records replayed: %d equal, %d differ by a row of docs/differences.md, %d wrong; %d skipped\n",
-		c.replayed, c.equal, c.differ, c.failed, sum(c.skipped))
-	list := func(title string, m map[string]int) {
-		keys := make([]string, 0, len(m))
-		for k := range m {
-			keys = append(keys, k)
-		}
-		sort.Strings(keys)
-		for _, k := range keys {
-			fmt.Fprintf(&b, "%s %4d  %s\n", title, m[k], k)
-		}
-	}
-	list("differ ", c.byRow)
-	list("skipped", c.skipped)
-	files := make([]string, 0, len(c.perFile))
-	for f := range c.perFile {
-		files = append(files, f)
-	}
-	sort.Strings(files)
-	for _, f := range files {
-		n := c.perFile[f]
-		fmt.Fprintf(&b, "%-28s %3d replayed, %3d equal, %3d by row, %3d skipped\n", f, n[0], n[1], n[2], n[3])
-	}
-	return b.String()
 }
 
 // interrupted starts the record's command, waits until it has printed what the record says, and ends it as the
