@@ -368,12 +368,15 @@ func (f *differ) daemon(s spec.Session) {
 			f.add(Change{Kind: RestartDaemon, Subjects: subject, Needs: needs, Reason: Reason{
 				"daemon-takeover", fmt.Sprintf("pid %d is a daemon of the reference and takeover is set", first.PID),
 			}})
+		case f.silentReference(s, have):
+			why, _ := f.silent(s, have, first)
+			f.add(Change{Kind: RestartDaemon, Subjects: subject, Needs: needs, Suspect: true, Reason: why})
 		case len(dm.Others) > 1:
 			f.add(Change{Kind: StopDuplicate, Subjects: subject, Reason: Reason{
 				"daemon-duplicate", fmt.Sprintf("pid %d serves it beside pid %d", dm.Others[1].PID, first.PID),
 			}})
 		default:
-			f.note(s.Name, "daemon-reference", fmt.Sprintf("served by a daemon of the reference (pid %d)", first.PID), "")
+			f.note(s.Name, "daemon-reference", "served by a daemon of the reference ("+describe(first)+")", "")
 		}
 	default:
 		why := Reason{"daemon-dead", cmp.Or(dm.Why, "not running")}
@@ -428,6 +431,21 @@ func (f *differ) notifier(s spec.Session) {
 	f.add(c)
 }
 
+// describe says of a daemon of the reference what can be known of it.
+func describe(d census.Daemon) string {
+	text := fmt.Sprintf("pid %d", d.PID)
+	if d.Version != "" {
+		text += ", version " + d.Version
+	}
+	if d.Interval > 0 {
+		text += fmt.Sprintf(", interval %d s", d.Interval)
+	}
+	if d.Exe != "" {
+		text += ", " + d.Exe
+	}
+	return text
+}
+
 // replace is the restart of our own daemon, if it has to be restarted; kind and subject are left to the caller.
 func (f *differ) replace(s spec.Session, have SessionState) (Change, bool) {
 	dm := have.Daemon.Ours
@@ -438,14 +456,14 @@ func (f *differ) replace(s spec.Session, have SessionState) (Change, bool) {
 	case !dm.SameExe && f.foreignWatch():
 		f.note(s.Name, "daemon-executable", fmt.Sprintf("pid %d runs the executable of the watcher (pid %d), not this one", dm.PID, f.o.Watcher.PID), "")
 	case !dm.SameExe:
-		return Change{Roll: true, Reason: Reason{"daemon-executable", fmt.Sprintf("pid %d runs another executable than this one", dm.PID)}}, true
+		return Change{Roll: true, Reason: Reason{"daemon-executable", fmt.Sprintf("pid %d runs another executable than this one: %s", dm.PID, dm.Exe)}}, true
 	}
 	if dm.Interval != 0 && dm.Interval != want {
 		return Change{Roll: true, Reason: Reason{
 			"daemon-interval", fmt.Sprintf("pid %d runs with interval %d s, the file says %d s", dm.PID, dm.Interval, want),
 		}}, true
 	}
-	why, silent := f.silent(s, have)
+	why, silent := f.silent(s, have, *dm)
 	return Change{Suspect: true, Reason: why}, silent
 }
 
@@ -456,10 +474,19 @@ func (f *differ) foreignWatch() bool {
 	return w.PID != 0 && !w.Self && !w.SameExe
 }
 
-// silent says whether our own daemon has not pulled for too long while it could.
-func (f *differ) silent(s spec.Session, have SessionState) (Reason, bool) {
-	dm := have.Daemon.Ours
-	limit := health.Silence(s.Interval)
+// silentReference says the same of a daemon of the reference. It serves one slot, the federation one where
+// there is any, so that only a session without one shows whether it works.
+func (f *differ) silentReference(s spec.Session, have SessionState) bool {
+	if slices.ContainsFunc(have.Slots, func(e SlotState) bool { return e.Scope == home.Federation }) {
+		return false
+	}
+	_, silent := f.silent(s, have, have.Daemon.Others[0])
+	return silent
+}
+
+// silent says whether a daemon has not pulled for too long while it could.
+func (f *differ) silent(s spec.Session, have SessionState, dm census.Daemon) (Reason, bool) {
+	limit := max(health.Silence(s.Interval), health.Silence(time.Duration(dm.Interval)*time.Second))
 	if f.o.Relay.Fact != RelayUp || f.o.Now.Sub(dm.Started) < limit {
 		return Reason{}, false
 	}

@@ -43,7 +43,7 @@ func converged() Observed {
 		o.Sessions[n] = SessionState{
 			Name: n, Home: HomeWhole, DID: "did:wire:" + n + "-00000000", Marked: true, Owner: "laptop", StartedByApply: true,
 			Slots:  []SlotState{{URL: relayURL, Scope: home.Local, Fact: SlotGood, LastPull: &fresh, Since: old}},
-			Daemon: census.Serving{Ours: &census.Daemon{PID: 50 + i, Started: old, Interval: 5, SameExe: true, Build: "x"}},
+			Daemon: census.Serving{Ours: &census.Daemon{PID: 50 + i, Started: old, Interval: 5, SameExe: true, Build: "x", Exe: "/old/wire"}},
 		}
 		for _, to := range []string{"api", "web", "docs"} {
 			if to != n {
@@ -188,7 +188,7 @@ note web: notify: false, but pid 61 was not started by an apply: left alone
 			},
 			want: `
 restart daemon api: pid 50 is stopped (state T)
-restart daemon web: pid 51 runs another executable than this one
+restart daemon web: pid 51 runs another executable than this one: /old/wire
 restart daemon docs: pid 52 runs with interval 9 s, the file says 5 s
 `,
 		},
@@ -213,6 +213,26 @@ restart daemon docs: pid 52 runs with interval 9 s, the file says 5 s
 				o.edit("web", func(s *SessionState) { s.Slots[0].LastPull = nil })
 			},
 			want: "restart daemon api: pid 50 has not pulled for 10m0s\nrestart daemon web: pid 51 has never pulled from the relay\n",
+		},
+		{
+			name: "nor one of the reference",
+			fact: func(o *Observed) {
+				o.edit("api", func(s *SessionState) {
+					s.Daemon = census.Serving{Others: []census.Daemon{{PID: 99, Started: noon.Add(-time.Hour)}}}
+					s.Slots[0].LastPull = &silent
+				})
+			},
+			want: "restart daemon api: pid 99 has not pulled for 10m0s\n",
+		},
+		{
+			name: "nor one that is slow on purpose",
+			fact: func(o *Observed) {
+				o.edit("api", func(s *SessionState) {
+					s.Daemon = census.Serving{Others: []census.Daemon{{PID: 99, Started: noon.Add(-time.Hour), Interval: 300}}}
+					s.Slots[0].LastPull = &silent
+				})
+			},
+			want: "note api: served by a daemon of the reference (pid 99, interval 300 s)\n",
 		},
 		{
 			name: "two daemons: ours stays",

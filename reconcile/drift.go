@@ -108,6 +108,12 @@ func sides(d *spec.Desired, o Observed, c Change) (wanted, seen string) {
 		return restartSides(w, have, c)
 	case StopDaemon:
 		return "no daemon", daemonSeen(have)
+	case StopLeftover:
+		return "no daemon of an earlier session", daemonSeen(have)
+	case MendRecord:
+		return "a whole record", "half a record"
+	case DropRequests:
+		return "no answered request", "requests of " + strings.Join(have.Remains.Answered, ", ")
 	case StopDuplicate:
 		return "one daemon", fmt.Sprintf("%d daemons", len(have.Daemon.All()))
 	case StartNotify:

@@ -108,6 +108,7 @@ func (ob Observer) Observe(ctx context.Context) (Observed, error) {
 		}
 		o.Sessions[s.Name] = states[i]
 	}
+	ob.leftovers(o.Sessions, table)
 	ob.slots(probes, &o, survey)
 	o.Mesh = meshOf(survey)
 	o.Relay.OtherUses = ob.otherUses(sessions, states)

@@ -32,8 +32,9 @@ const (
 
 // Kinds are all of them.
 var Kinds = []Kind{
-	StartRelay, CreateSession, AllocateSlot, ClaimHandle, RegisterDir, PairMesh, StartDaemon, RestartDaemon, StopDaemon,
-	StopDuplicate, StartNotify, RestartNotify, StopNotify, StopAll, RemovePins, DestroySession, RestartRelay, StopRelay,
+	StartRelay, CreateSession, StopLeftover, AllocateSlot, ClaimHandle, MendRecord, RegisterDir, PairMesh, DropRequests,
+	StartDaemon, RestartDaemon, StopDaemon, StopDuplicate, StartNotify, RestartNotify, StopNotify, StopAll, RemovePins,
+	DestroySession, RestartRelay, StopRelay,
 }
 
 // ID names a change within its plan: kind and subjects.

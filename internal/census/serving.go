@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -26,6 +28,7 @@ type Daemon struct {
 	Started    time.Time
 	Interval   int    // seconds; 0 where it is not known
 	Build      string // our own version; "" for the reference
+	Version    string // of the reference's daemons, as far as the record is theirs; "" if it is not known
 	SameExe    bool   // runs the executable that this program would start
 	Exe        string
 	Stopped    bool // state T: hung
@@ -100,11 +103,33 @@ func others(s home.Session, role process.Role, table []process.Info, holder int)
 	var out []Daemon
 	for _, i := range table {
 		if i.Role() == role && sameHome(i.WireHome, s.Dir) && i.PID != holder && !starting(i) {
-			out = append(out, Daemon{PID: i.PID, StartTicks: i.StartTicks, Started: i.StartedAt, Exe: i.Exe, Stopped: i.State == 'T'})
+			out = append(out, Daemon{
+				PID: i.PID, StartTicks: i.StartTicks, Started: i.StartedAt, Interval: intervalOf(i.Args), Exe: i.Exe, Stopped: i.State == 'T',
+			})
+		}
+	}
+	if len(out) > 0 && role == process.Daemon {
+		rec, _ := process.ReadRecord(s.DaemonPID())
+		if n := slices.IndexFunc(out, func(d Daemon) bool { return d.PID == rec.PID }); n >= 0 {
+			out[n].Version = rec.Version
 		}
 	}
 	slices.SortFunc(out, func(a, b Daemon) int { return a.Started.Compare(b.Started) })
 	return out
+}
+
+// intervalOf is what a command line says of it, in seconds; 0 for nothing.
+func intervalOf(args []string) int {
+	for i, a := range args {
+		text, joined := strings.CutPrefix(a, "--interval=")
+		if a == "--interval" && i+1 < len(args) {
+			text, joined = args[i+1], true
+		}
+		if n, err := strconv.Atoi(text); joined && err == nil && n > 0 {
+			return n
+		}
+	}
+	return 0
 }
 
 // OtherDaemons are the proven daemons of a session that do not hold its life lock, oldest first.
