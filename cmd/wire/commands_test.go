@@ -67,6 +67,7 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"standin":    cmdStandIn,
 	"alive":      cmdAlive,
 	"pidrecord":  cmdPidRecord,
+	"record":     cmdRecord,
 	"relay":      cmdRelay,
 	"gate":       cmdGate,
 	"hold":       cmdHold,
@@ -169,19 +170,22 @@ func readAll(path string) ([]byte, error) {
 
 // cmdKill9 kills the daemon of a session, or the relay, without warning. The pid is then in $PID.
 func cmdKill9(ts *testscript.TestScript, neg bool, args []string) {
-	want(ts, neg, args, 1, "kill9 SESSION|relay|watcher")
+	want(ts, neg, args, 1, "kill9 SESSION|relay|federation|watcher")
 	pid, err := kill9(on(ts).life(args[0]))
 	ts.Check(err)
 	ts.Setenv("PID", strconv.Itoa(pid))
 }
 
-// life is the life lock of a session's daemon, of its notifier (notify:SESSION), of the relay, or of the watcher.
+// life is the life lock of a session's daemon, of its notifier (notify:SESSION), of the relay, of the one for other
+// machines (federation), or of the watcher.
 func (p place) life(name string) string {
 	switch name {
 	case "relay":
 		return relay.LifeLock(p.relayState())
 	case "watcher":
 		return p.machine().WatchLife()
+	case "federation":
+		return relay.LifeLock(filepath.Dir(p.relayState()))
 	}
 	if session, ok := strings.CutPrefix(name, "notify:"); ok {
 		return p.session(session).NotifyLife()
@@ -277,6 +281,12 @@ func cmdPidRecord(ts *testscript.TestScript, neg bool, args []string) {
 		Schema: process.Schema, PID: cmd.Process.Pid, BinPath: "/usr/local/bin/wire", Version: process.Level,
 		StartedAt: "2026-05-20T10:11:12.5Z",
 	}))
+}
+
+// cmdRecord makes a session's daemon.pid hold a text.
+func cmdRecord(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 2, "record SESSION TEXT")
+	ts.Check(os.WriteFile(on(ts).session(args[0]).DaemonPID(), []byte(args[1]), 0o644))
 }
 
 // cmdRelay starts a relay at $RELAY that no apply knows of, or one for other machines too, at $GATE.

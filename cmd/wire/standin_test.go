@@ -2,7 +2,9 @@ package main_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -99,8 +101,8 @@ func beReference(dir string, end <-chan os.Signal) error {
 			os.Exit(0)
 		case <-time.After(time.Millisecond):
 		}
-		if err := moveCursor(cfg, fmt.Sprintf("%064x", n)); err != nil {
-			return err
+		if err := moveCursor(cfg, fmt.Sprintf("%064x", n)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err // that its home is gone is no reason for it to end
 		}
 	}
 }

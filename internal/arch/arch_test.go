@@ -302,6 +302,35 @@ func eachPath(t *testing.T, do func(path string)) {
 	}
 }
 
+// byName is how processes are ended by what they are called, which is how working fleets die.
+var byName = regexp.MustCompile(`\b(pkill|killall|pidof)\b`)
+
+// TestNobodyIsToldToKillByName looks for such advice in what the programs say and the pages for people show
+// (field-failures A8).
+func TestNobodyIsToldToKillByName(t *testing.T) {
+	eachFile(t, func(_, _ string, file *ast.File, fset *token.FileSet) {
+		ast.Inspect(file, func(n ast.Node) bool {
+			if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING && byName.MatchString(lit.Value) {
+				t.Errorf("%s: %s", fset.Position(lit.Pos()), lit.Value)
+			}
+			return true
+		})
+	})
+	err := filepath.WalkDir(filepath.Join(root, "examples"), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if byName.Match(text) {
+			t.Errorf("%s: %s", path, byName.Find(text))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 var mdLink = regexp.MustCompile(`\]\(([^)#:\s]+)(#[^)]*)?\)`)
 
 // TestLinks: what the pages for people link to within the project is there.

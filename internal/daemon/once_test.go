@@ -154,3 +154,25 @@ func TestPausesAreNeverShorter(t *testing.T) {
 		}
 	}
 }
+
+// A sick relay that takes the connection and drops it is dialled less and less often; only one that held for a
+// while starts the pauses over (field-failures A20).
+func TestPausesGrow(t *testing.T) {
+	var p pause
+	for n, step := range []struct{ lasted, want time.Duration }{
+		{0, firstPause},
+		{time.Millisecond, 2 * time.Second},
+		{longLived - 1, 4 * time.Second},
+		{0, 8 * time.Second},
+		{0, 16 * time.Second},
+		{0, lastPause},
+		{time.Second, lastPause},
+		{longLived, firstPause},
+		{0, 2 * time.Second},
+		{time.Hour, firstPause},
+	} {
+		if got := p.after(step.lasted); got != step.want {
+			t.Errorf("step %d: %v after %v, want %v", n, got, step.lasted, step.want)
+		}
+	}
+}

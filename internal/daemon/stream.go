@@ -55,7 +55,7 @@ func (d *daemon) streams(ctx context.Context) error {
 func (d *daemon) stream(ctx context.Context, e home.Endpoint) {
 	slot := client.Slot{URL: e.RelayURL, ID: e.SlotID, Token: e.SlotToken}
 	topic := "stream of " + e.RelayURL
-	pause := firstPause
+	var wait pause
 	for {
 		var since time.Time
 		opened := func() {
@@ -68,8 +68,9 @@ func (d *daemon) stream(ctx context.Context, e home.Endpoint) {
 		if ctx.Err() != nil {
 			return
 		}
-		if !since.IsZero() && time.Since(since) >= longLived {
-			pause = firstPause
+		lasted := time.Duration(0)
+		if !since.IsZero() {
+			lasted = time.Since(since)
 		}
 		why := "the relay closed it"
 		if err != nil {
@@ -80,11 +81,22 @@ func (d *daemon) stream(ctx context.Context, e home.Endpoint) {
 		if errors.Is(err, client.ErrRefused) {
 			back = d.refused.bell()
 		}
-		if !sleep(ctx, jittered(pause), back) {
+		if !sleep(ctx, jittered(wait.after(lasted)), back) {
 			return
 		}
-		pause = min(2*pause, lastPause)
 	}
+}
+
+// pause is the wait before the next attempt, 0 before the first.
+type pause time.Duration
+
+// after is the wait after a connection that lasted so long; 0 for none.
+func (p *pause) after(lasted time.Duration) time.Duration {
+	if lasted >= longLived {
+		*p = 0
+	}
+	*p = pause(min(max(2*time.Duration(*p), firstPause), lastPause))
+	return time.Duration(*p)
 }
 
 // jittered spreads the attempts of many daemons that lost one relay together: never shorter, up to a quarter

@@ -233,3 +233,33 @@ func FuzzRegistry(f *testing.F) {
 		}
 	})
 }
+
+// TestTornRegistryIsReadAgain: the reference truncates and writes in place. Who reads meanwhile never takes the
+// registry for an empty one (field-failures B6).
+func TestTornRegistryIsReadAgain(t *testing.T) {
+	m := Machine{Root: root(t)}
+	whole := `{"by_cwd":{"/src/a":"a"}}`
+	write(t, m.RegistryFile(), "")
+	d := m.registry()
+	looks := 0
+	d.parse = func(data []byte) (registryDoc, error) {
+		looks++
+		switch looks {
+		case 1:
+			write(t, m.RegistryFile(), whole[:9])
+		case 2:
+			write(t, m.RegistryFile(), whole)
+		}
+		return parseRegistry(data)
+	}
+	reg, _, err := d.read()
+	if err != nil || looks != 3 || reg.ByCwd["/src/a"] != "a" {
+		t.Errorf("after %d looks: %v, %v", looks, reg.ByCwd, err)
+	}
+	// One that stays torn is an error that names the file.
+	write(t, m.RegistryFile(), whole[:9])
+	var broken *FileError
+	if reg, err := m.Registry(); !errors.As(err, &broken) || broken.Path != m.RegistryFile() {
+		t.Errorf("%v, %v", reg.ByCwd, err)
+	}
+}

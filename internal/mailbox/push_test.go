@@ -615,3 +615,68 @@ func TestMuteRelay(t *testing.T) {
 		t.Errorf("after an answer: %v", err)
 	}
 }
+
+// TestPushGoesByTheList: the endpoints of a peer decide, the flat trio beside them does not. The reference's
+// daemon goes by the trio, and where it leads elsewhere or is missing it never sends (field-failures C7).
+func TestPushGoesByTheList(t *testing.T) {
+	for name, trio := range map[string]home.Endpoint{
+		"no trio":                    {},
+		"a trio that leads nowhere":  {RelayURL: "http://127.0.0.1:1", SlotID: strings.Repeat("0", 32), SlotToken: identity.NewToken("t")},
+		"a trio with an empty token": {RelayURL: "http://127.0.0.1:1", SlotID: strings.Repeat("0", 32)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, "api", "web")
+			w.pin("web", "api")
+			w.pin("api", "web")
+			check(w.session("api").UpdateRelay(t.Context(), func(r *home.RelayFile) error {
+				rec := home.PeerRecord(w.self("web"))
+				rec["relay_url"], rec["slot_id"], rec["slot_token"] = trio.RelayURL, trio.SlotID, trio.SlotToken.Reveal()
+				if trio.RelayURL == "" {
+					delete(rec, "relay_url")
+					delete(rec, "slot_id")
+					delete(rec, "slot_token")
+				}
+				r.SetPeerRaw("web", canon.AppendPretty(nil, rec, 2))
+				return nil
+			}))
+			w.send("api", "web", "here")
+			if res := w.push(w.box("api")); len(res.Pushed) != 1 || res.Pushed[0].Scope != home.Local {
+				t.Fatalf("%+v", res)
+			}
+			w.pull(w.box("web"))
+			w.wantInbox("web", "api", "here")
+		})
+	}
+}
+
+// TestStray: what is queued where no push looks, and what was sent while somebody was pinned there.
+func TestStray(t *testing.T) {
+	w := newWorld(t, "api", "web")
+	w.pin("api", "web")
+	w.send("api", "web", "sent")
+	w.push(w.box("api"))
+	w.send("api", "ghost", "to nobody")
+	s := w.session("api")
+	for _, name := range []string{"web@wireup.net.jsonl", "web.pushed.jsonl", "empty@x.jsonl", "web@x.txt"} {
+		text := "{}\n"
+		if name == "empty@x.jsonl" {
+			text = ""
+		}
+		check(os.WriteFile(filepath.Join(s.OutboxDir(), name), []byte(text), 0o600))
+	}
+	want := []string{"ghost.jsonl", "web@wireup.net.jsonl"}
+	if got := must(Stray(s)); !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	check(s.UpdateRelay(t.Context(), func(r *home.RelayFile) error { r.RemovePeer("web"); return nil }))
+	if got := must(Stray(s)); !slices.Equal(got, want) {
+		t.Errorf("what was sent before the pin went is not lost: %q", got)
+	}
+	w.send("api", "web", "too late")
+	if got := must(Stray(s)); !slices.Contains(got, "web.jsonl") {
+		t.Errorf("%q", got)
+	}
+	if got := must(Stray(home.At(t.TempDir()))); got != nil {
+		t.Errorf("no home: %q", got)
+	}
+}
