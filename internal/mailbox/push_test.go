@@ -567,10 +567,16 @@ func TestMuteRelay(t *testing.T) {
 	defer ln.Close()
 	var asked atomic.Int32
 	go func() {
+		var held []net.Conn // the collector closes what nobody holds
 		for {
-			if _, err := ln.Accept(); err != nil {
+			c, err := ln.Accept()
+			if err != nil {
+				for _, c := range held {
+					c.Close()
+				}
 				return
 			}
+			held = append(held, c)
 			asked.Add(1)
 		}
 	}()
