@@ -6,6 +6,7 @@ import (
 
 	"wirefleet.dev/wire/internal/canon"
 	"wirefleet.dev/wire/internal/census"
+	"wirefleet.dev/wire/internal/enroll"
 	"wirefleet.dev/wire/internal/home"
 	"wirefleet.dev/wire/internal/identity"
 )
@@ -60,20 +61,10 @@ func (a *app) setRole(role any) (profile any, err error) {
 	if err != nil {
 		return nil, err
 	}
-	card, err := s.ReadCard()
-	if err != nil {
+	if _, err := s.ReadCard(); err != nil {
 		return nil, fmt.Errorf("reading %s: %w", identity.Quote(s.CardFile()), cause(err))
 	}
-	key, err := s.ReadKey()
-	if err != nil {
-		return nil, err
-	}
-	err = s.UpdateCard(a.ctx, func(now canon.Doc) (canon.Doc, error) {
-		var err error
-		card, err = identity.SetProfile(now, "role", role, key)
-		return card, err
-	})
-	return card["profile"], err
+	return enroll.SetProfile(a.ctx, s, "role", role)
 }
 
 type roleGetCmd struct {
