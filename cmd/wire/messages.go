@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"strings"
 	"time"
@@ -130,21 +129,12 @@ func (a *app) body(arg string) (any, error) {
 		err = errNotUTF8
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading body %s: %w", from, cause(err))
+		return nil, fmt.Errorf("reading body %s: %w", from, bare(err))
 	}
 	if v, err := canon.Parse(data); err == nil {
 		return v, nil
 	}
 	return string(data), nil
-}
-
-// cause is why a file could not be read, without its name, which the text has already.
-func cause(err error) error {
-	var named *fs.PathError
-	if errors.As(err, &named) {
-		return named.Err
-	}
-	return err
 }
 
 var errNotUTF8 = errors.New("stream did not contain valid UTF-8")

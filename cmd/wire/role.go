@@ -6,7 +6,6 @@ import (
 
 	"wirefleet.dev/wire/internal/canon"
 	"wirefleet.dev/wire/internal/census"
-	"wirefleet.dev/wire/internal/enroll"
 	"wirefleet.dev/wire/internal/home"
 	"wirefleet.dev/wire/internal/identity"
 )
@@ -30,7 +29,7 @@ func (c *roleSetCmd) Run(a *app) error {
 	if err := identity.CheckRole(c.Role); err != nil {
 		return err
 	}
-	profile, err := a.setRole(c.Role)
+	profile, err := a.setProfile("role", c.Role)
 	switch {
 	case err != nil:
 		return err
@@ -44,7 +43,7 @@ func (c *roleSetCmd) Run(a *app) error {
 type roleClearCmd struct{ jsonFlag }
 
 func (c *roleClearCmd) Run(a *app) error {
-	profile, err := a.setRole(nil)
+	profile, err := a.setProfile("role", nil)
 	switch {
 	case err != nil:
 		return err
@@ -53,18 +52,6 @@ func (c *roleClearCmd) Run(a *app) error {
 	}
 	_, err = fmt.Fprintln(a.out, "self role cleared")
 	return err
-}
-
-// setRole signs a role, or none, into the card, and is the profile then.
-func (a *app) setRole(role any) (profile any, err error) {
-	s, err := a.session()
-	if err != nil {
-		return nil, err
-	}
-	if _, err := s.ReadCard(); err != nil {
-		return nil, fmt.Errorf("reading %s: %w", identity.Quote(s.CardFile()), cause(err))
-	}
-	return enroll.SetProfile(a.ctx, s, "role", role)
 }
 
 type roleGetCmd struct {
@@ -95,8 +82,8 @@ func (c *roleGetCmd) Run(a *app) error {
 }
 
 func ownCard(s home.Session) (handle string, card canon.Doc, err error) {
-	if card, err = s.ReadCard(); err != nil {
-		return "", nil, fmt.Errorf("reading %s: %w", identity.Quote(s.CardFile()), cause(err))
+	if card, err = readCard(s); err != nil {
+		return "", nil, err
 	}
 	info, err := identity.ReadCard(card)
 	return info.Handle, card, err

@@ -53,7 +53,7 @@ func (a *app) readJSON(path string) (any, error) {
 		data, err = os.ReadFile(path)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", path, cause(err))
+		return nil, fmt.Errorf("reading %s: %w", path, bare(err))
 	}
 	v, err := canon.Parse(data)
 	if err != nil {
