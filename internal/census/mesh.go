@@ -68,7 +68,7 @@ func Mesh(ctx context.Context, m home.Machine, c *client.Client, stale int64, no
 			return nil
 		})
 	}
-	_ = g.Wait() // an unreadable relay.json pins nobody
+	_ = g.Wait() // an unreadable file pins nobody
 	return l.status(ctx, stale, now), nil
 }
 
@@ -89,7 +89,8 @@ type pinned struct {
 	route *home.Endpoint // the first one; nil: none can be reached
 }
 
-// read reads a session's relay.json, once.
+// read reads a session's two big files, each once. A route to somebody whom it does not trust is no pin: what he
+// sends is refused (field failure G8).
 func (l *meshLook) read(ctx context.Context, i int) {
 	f, err := l.all[i].Session.ReadRelay()
 	if err != nil {
@@ -103,9 +104,17 @@ func (l *meshLook) read(ctx context.Context, i int) {
 	}
 	l.probes.relay(ctx, here)
 	row := make([]pinned, len(l.all))
+	l.pins[i] = row
+	trust, err := l.all[i].Session.ReadTrust()
+	if err != nil {
+		return
+	}
 	for j, y := range l.all {
 		raw, ok := f.PeerRaw(y.PinnedAs())
 		if i == j || !ok {
+			continue
+		}
+		if rec, ok := trust.Raw("agents", y.PinnedAs()); !ok || string(rec) == "null" {
 			continue
 		}
 		row[j].ok = true
@@ -113,7 +122,6 @@ func (l *meshLook) read(ctx context.Context, i int) {
 			row[j].route = &routes[0]
 		}
 	}
-	l.pins[i] = row
 }
 
 // endpoints are those of a peer's record; equal texts are parsed once.
