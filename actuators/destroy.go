@@ -25,6 +25,10 @@ func (a destroySession) Do(ctx context.Context, c reconcile.Change) (reconcile.O
 		a.forget(ctx, s.Name)
 		return reconcile.Already, nil
 	}
+	if reg, err := a.Machine.Registry(); err == nil && reg.Shared(s.Name) != nil {
+		return reconcile.Failed, fmt.Errorf("session %s is that of %s: nothing was deleted. `wire session new NAME` in one of them gives it a session of its own",
+			s.Name, home.SharedBy(reg.Shared(s.Name)))
+	}
 	if !s.Alias() { // of a link only the link goes: the home is another session's
 		if err := a.silence(ctx, s); err != nil {
 			return reconcile.Failed, err

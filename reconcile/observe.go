@@ -45,7 +45,7 @@ func (ob Observer) Observe(ctx context.Context) (Observed, error) {
 	if err != nil {
 		return o, err
 	}
-	o.ByCwd = reg.ByCwd
+	o.ByCwd, o.Neighbours = reg.ByCwd, ob.Machine.Env.Neighbours()
 	var dying map[string]int
 	o.Watcher, dying = ob.watcher()
 	sessions, err := ob.Machine.Sessions()

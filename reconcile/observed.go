@@ -19,6 +19,7 @@ type Observed struct {
 	ByCwd      map[string]string       // the registry
 	Mesh       Mesh
 	Watcher    WatcherState
+	Neighbours []string // other people with a home on this machine
 }
 
 // Session is the state of a session; one that is not there is HomeAbsent.

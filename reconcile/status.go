@@ -80,7 +80,7 @@ func StatusOf(d *spec.Desired, o Observed) Status {
 		Relays:    []RelayStatus{relayStatus(d.LocalRelay.URL, o.Relay)},
 		Watcher:   o.Watcher,
 		Drift:     p.Changes,
-		Findings:  slices.Concat(p.Blocked, p.Notes),
+		Findings:  slices.Concat(p.Blocked, p.Notes, Beside(d, o)),
 		Unmanaged: p.Unmanaged,
 		Converged: p.Converged(),
 	}

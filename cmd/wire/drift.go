@@ -26,6 +26,7 @@ func (c *driftCmd) Run(a *app) error {
 	}
 	p := reconcile.Diff(f.desired, o, reconcile.Options{})
 	differ := reconcile.Differences(f.desired, o, p)
+	p.Notes = append(p.Notes, reconcile.Beside(f.desired, o)...)
 	if c.JSON {
 		err = a.printJSON(struct {
 			Differences []differenceJSON   `json:"differences"`

@@ -34,6 +34,11 @@ func (e *exam) identity() []Check {
 			add(Warn, "`chmod -R g-w "+e.Session.Dir+"`; the next start of its daemon does it, too", "its group can write to it")
 		}
 	}
+	if reg, err := e.Machine.Registry(); err == nil && e.Session.Name != "" {
+		if shared := reg.Shared(e.Session.Name); shared != nil {
+			add(Warn, "`wire session new NAME` in one of them gives it a session of its own", "it is the session of %s", home.SharedBy(shared))
+		}
+	}
 	out = append(out, e.debris(id)...)
 	if len(out) > 0 {
 		return out

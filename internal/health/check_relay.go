@@ -3,6 +3,7 @@ package health
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -82,6 +83,10 @@ func (e *exam) slots(ctx context.Context) []Check {
 					slot.Scope, at, silent.Round(time.Second), pid)
 			}
 		}
+	}
+	if people := e.Machine.Env.Neighbours(); len(people) > 0 && slices.ContainsFunc(own, func(s home.Endpoint) bool { return s.Scope == home.Local }) {
+		add(Warn, "a machine of your own; what is in a slot takes its token, which only you can read",
+			"other people of this machine reach its local relay, too, can allocate slots and fill the disk: %s", strings.Join(people[:min(len(people), 5)], ", "))
 	}
 	if len(out) > 0 {
 		return out

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"slices"
+	"strings"
 
 	"wirefleet.dev/wire/internal/canon"
 )
@@ -56,6 +58,32 @@ func (r Registry) Names() map[string]bool {
 		}
 	}
 	return out
+}
+
+// Shared are the entries that lead to a session's directory, if they do so under several names: the reference
+// cuts a name that is too long, so that two projects have one session and do not know it (cli.md 6.1-7). Several
+// directories of one name are meant to.
+func (r Registry) Shared(name string) map[string]string {
+	dir := Sanitize(name)
+	out, names := map[string]string{}, map[string]bool{}
+	for cwd, v := range r.ByCwd {
+		if Sanitize(v) == dir {
+			out[cwd], names[v] = v, true
+		}
+	}
+	if len(names) < 2 {
+		return nil
+	}
+	return out
+}
+
+// SharedBy names the directories that share a session, with the name that each is registered under.
+func SharedBy(byCwd map[string]string) string {
+	var out []string
+	for _, cwd := range slices.Sorted(maps.Keys(byCwd)) {
+		out = append(out, fmt.Sprintf("%s (as %q)", cwd, byCwd[cwd]))
+	}
+	return strings.Join(out, " and ")
 }
 
 // NameFor is 5.3: the name that cwd has, else the one it would get.
