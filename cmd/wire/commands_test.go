@@ -217,7 +217,7 @@ func cmdProcs(ts *testscript.TestScript, neg bool, args []string) {
 
 // cmdStandIn starts somebody who is not wire (see standIn) under a name; its pid is then in $NAME.
 func cmdStandIn(ts *testscript.TestScript, neg bool, args []string) {
-	want(ts, neg, args, 2, "standin NAME stranger|wrapper|squatter|reference|addpeers [SESSION]")
+	want(ts, neg, args, 2, "standin NAME stranger|wrapper|squatter|reference|notifier|addpeers [SESSION]")
 	s, name, kind := on(ts), args[0], args[1]
 	argv, env := []string{kind}, []string{"SQUAT=" + s.relay}
 	if len(args) > 2 {
@@ -226,6 +226,8 @@ func cmdStandIn(ts *testscript.TestScript, neg bool, args []string) {
 	switch kind {
 	case "reference":
 		argv = []string{"wire", "daemon", "--interval", "5"}
+	case "notifier":
+		argv = []string{"wire", "notify", "--interval", "2"}
 	case "wrapper":
 		argv = []string{"timeout", "9d", "wire", "daemon"}
 	}
@@ -242,6 +244,11 @@ func cmdStandIn(ts *testscript.TestScript, neg bool, args []string) {
 				return errors.New("no record yet")
 			}
 			return nil
+		}))
+	case "notifier":
+		ts.Check(until(func() error {
+			_, err := os.Stat(s.session(args[2]).NotifyCursor())
+			return err
 		}))
 	case "addpeers":
 		ts.Check(cmd.Wait())

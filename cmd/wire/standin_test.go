@@ -34,6 +34,8 @@ func standIn(kind string) int {
 		err = squat(os.Getenv("SQUAT"))
 	case "reference": // a daemon as 0.6.10 runs it
 		err = beReference(os.Getenv("WIRE_HOME"), end)
+	case "notifier": // shows what arrives, as 0.6.10 does
+		err = beNotifier(os.Getenv("WIRE_HOME"), end)
 	case "addpeers": // writes relay.json as 0.6.10 does outside its daemon: in place and without a lock
 		return fail(addPeers(os.Getenv("WIRE_HOME"), 300))
 	default:
@@ -104,6 +106,30 @@ func beReference(dir string, end <-chan os.Signal) error {
 		if err := moveCursor(cfg, fmt.Sprintf("%064x", n)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err // that its home is gone is no reason for it to end
 		}
+	}
+}
+
+// beNotifier writes its record and its cursor as 0.6.10 does: in place, in a folder that it makes again where it is
+// gone.
+func beNotifier(dir string, end <-chan os.Signal) error {
+	st := filepath.Join(dir, "state", "wire")
+	rec := process.Record{
+		Schema: process.Schema, PID: os.Getpid(), BinPath: "/usr/local/bin/wire", Version: process.Level,
+		StartedAt: time.Now().UTC().Format(time.RFC3339Nano),
+	}
+	if err := os.WriteFile(filepath.Join(st, "notify.pid"), rec.Text(), 0o644); err != nil {
+		return err
+	}
+	for {
+		select {
+		case <-end:
+			os.Exit(0)
+		case <-time.After(time.Millisecond):
+		}
+		if err := os.MkdirAll(st, 0o755); err != nil {
+			return err
+		}
+		_ = os.WriteFile(filepath.Join(st, "notify.cursor"), []byte("{}"), 0o644)
 	}
 }
 
