@@ -79,6 +79,8 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"newkey":     cmdNewKey,
 	"pinforeign": cmdPinForeign,
 	"unpin":      cmdUnpin,
+	"setjson":    cmdSetJSON,
+	"reslot":     cmdReslot,
 	"identity":   cmdIdentity,
 	"modes":      cmdModes,
 }

@@ -81,7 +81,7 @@ var statusScript = script{
 	"doctor-pidfile-older-version":      examined("bob"),
 	"doctor-pidfile-corrupt":            examined("bob"),
 	"doctor-pidfile-without-schema":     examined("bob"),
-	"doctor-pidfile-without-optional":   examined("bob"),
+	"doctor-pidfile-without-optional":   examined("bob", "daemon_pid_consistency WARN"), // it does not say whom it serves
 	"doctor-pidfile-other-did":          examined("bob"),
 	"doctor-pidfile-other-relay":        examined("bob"),
 	"doctor-pidfile-bin-path-missing":   examined("bob"),

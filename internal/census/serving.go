@@ -2,6 +2,7 @@ package census
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -187,6 +188,9 @@ func whyNone(p post) string {
 	rec, form := process.ReadRecord(p.record)
 	switch form {
 	case process.FormMissing:
+		if _, err := os.Lstat(p.record); err == nil {
+			return "not running, and " + filepath.Base(p.record) + " is empty or no text"
+		}
 		return "not running"
 	case process.FormCorrupt:
 		return "not running, and " + filepath.Base(p.record) + " is corrupt"

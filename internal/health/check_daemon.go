@@ -1,6 +1,7 @@
 package health
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -110,7 +111,7 @@ func (e *exam) recordedServes() bool {
 	return false
 }
 
-// drift is in what the record differs from program and files. What it leaves out does not.
+// drift is in what the record differs from program and files. A relay that it leaves out does not.
 func (e *exam) drift(r process.Record) []string {
 	var out []string
 	if r.Schema != process.Schema {
@@ -124,9 +125,10 @@ func (e *exam) drift(r process.Record) []string {
 	} else if _, err := os.Stat(r.BinPath); errors.Is(err, fs.ErrNotExist) {
 		out = append(out, fmt.Sprintf("bin_path %s missing on disk", r.BinPath))
 	}
-	if card, err := e.Session.ReadCard(); err == nil && r.DID != nil {
-		if did, _ := card["did"].(string); did != *r.DID {
-			out = append(out, fmt.Sprintf("did daemon=%s config=%s", *r.DID, did))
+	if card, err := e.Session.ReadCard(); err == nil {
+		did, _ := card["did"].(string)
+		if recorded := cmp.Or(r.DID, new(string)); did != *recorded {
+			out = append(out, fmt.Sprintf("did daemon=%s config=%s", cmp.Or(*recorded, "null"), did))
 		}
 	}
 	if e.file != nil && r.RelayURL != nil {

@@ -1,0 +1,83 @@
+package main_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"wirefleet.dev/wire/internal/home"
+	"wirefleet.dev/wire/internal/relay/client"
+)
+
+// cmdSetJSON changes one value of a JSON file in place, as programs do that know nothing of locks: members and
+// indices separated by slashes, then the value as JSON; "-" removes it.
+func cmdSetJSON(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 3, "setjson FILE PATH VALUE...")
+	path := ts.MkAbs(args[0])
+	data, err := os.ReadFile(path)
+	ts.Check(err)
+	var doc any
+	ts.Check(json.Unmarshal(data, &doc))
+	for pairs := args[1:]; len(pairs) > 1; pairs = pairs[2:] {
+		var value any
+		if pairs[1] != "-" {
+			ts.Check(json.Unmarshal([]byte(pairs[1]), &value))
+		}
+		ts.Check(setIn(doc, strings.Split(pairs[0], "/"), value, pairs[1] == "-"))
+	}
+	data, err = json.MarshalIndent(doc, "", "  ")
+	ts.Check(err)
+	ts.Check(os.WriteFile(path, data, 0o600))
+}
+
+func setIn(doc any, at []string, value any, remove bool) error {
+	switch d := doc.(type) {
+	case []any:
+		i, err := strconv.Atoi(at[0])
+		if err != nil || i >= len(d) || remove {
+			return fmt.Errorf("no element %q", at[0])
+		}
+		if len(at) == 1 {
+			d[i] = value
+			return nil
+		}
+		return setIn(d[i], at[1:], value, remove)
+	case map[string]any:
+		next, there := d[at[0]]
+		switch {
+		case len(at) > 1:
+			return setIn(next, at[1:], value, remove)
+		case !remove:
+			d[at[0]] = value
+			return nil
+		case there:
+			delete(d, at[0])
+			return nil
+		}
+	}
+	return fmt.Errorf("no member %q", at[0])
+}
+
+// cmdReslot gives a session another slot on a relay and tells nobody: what a rotation amounts to for those who miss
+// its notice. The relay is $RELAY unless it is named.
+func cmdReslot(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 1, "reslot SESSION [URL]")
+	s, url := on(ts), "http://"+on(ts).relay
+	if len(args) > 1 {
+		url = args[1]
+	}
+	c := client.New(5 * time.Second)
+	defer c.Close()
+	slot, err := c.Allocate(context.Background(), url, args[0])
+	ts.Check(err)
+	ts.Check(s.session(args[0]).UpdateRelay(context.Background(), func(r *home.RelayFile) error {
+		r.SetSelf([]home.Endpoint{{RelayURL: slot.URL, SlotID: slot.ID, SlotToken: slot.Token, Scope: home.Local}})
+		return nil
+	}))
+}
