@@ -140,13 +140,10 @@ func (f *differ) debris(name string) bool {
 	if have.Home != HomePartial || have.DID != "" || have.Marked {
 		return false
 	}
-	if name == laterStore {
+	if name == home.LaterStore {
 		f.note(name, "store-later", "sessions of wire 0.14 or later live there; this version does not see them", "")
 		return true
 	}
 	f.note(name, "debris", "a folder without key or card is no session", "remove it if nobody is about to use it")
 	return true
 }
-
-// laterStore is where later versions of the reference keep sessions by key (field-failures B10).
-const laterStore = "by-key"

@@ -27,6 +27,9 @@ func (c *doctorCmd) Run(a *app) error {
 		return err
 	}
 	checks := health.Doctor{Machine: m, Session: s, Client: client.New(0), Rejections: int(min(c.RecentRejections, 1000))}.Examine(a.ctx)
+	for _, u := range staleUnits() {
+		checks = append(checks, health.Check{ID: "service_unit", Verdict: health.Warn, Detail: u.Subject + ": " + u.Reason.Text, Fix: u.Advice})
+	}
 	counts := map[health.Verdict]int{}
 	for _, k := range checks {
 		counts[k.Verdict]++

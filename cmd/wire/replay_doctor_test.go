@@ -25,7 +25,7 @@ func (s script) differing(differ map[string]step) script {
 // theirChecks and ourChecks are the ids of doctor's checks.
 var (
 	theirChecks = []string{"daemon", "daemon_pid_consistency", "relay", "pair_rejections", "cursor"}
-	ourChecks   = []string{"slots", "blocked_events", "identity", "trust", "stale_pins"}
+	ourChecks   = []string{"slots", "blocked_events", "stray_mail", "identity", "trust", "stale_pins"}
 )
 
 // examined is a doctor of ours: the five checks of the record with its verdicts, then our own, all well. Each of

@@ -10,6 +10,7 @@ import (
 	"wirefleet.dev/wire/internal/census"
 	"wirefleet.dev/wire/internal/process"
 	"wirefleet.dev/wire/internal/service"
+	"wirefleet.dev/wire/reconcile"
 )
 
 type serviceCmd struct {
@@ -63,6 +64,33 @@ func (c *serviceFlags) unit(a *app) (service.Unit, error) {
 // manager is the service manager of whoever HOME names; the reference does not ask the password database.
 func manager() (service.Manager, error) {
 	return service.For(runtime.GOOS, os.Getenv("HOME"), os.Getenv("USER"), os.Getuid())
+}
+
+// staleUnits reports the units of this user that start something else than install would write today.
+func staleUnits() []reconcile.Report {
+	m, err := manager()
+	if err != nil {
+		return nil // no HOME or no manager that is known: no units
+	}
+	exe, err := process.CheckExecutable()
+	if err != nil {
+		return nil // a program that will be gone soon is in no unit
+	}
+	var out []reconcile.Report
+	for _, k := range []service.Kind{service.Daemon, service.LocalRelay, service.Watch} {
+		u := service.Unit{Kind: k, Exe: exe, File: m.File()}
+		differs, err := m.Stale(u)
+		if err != nil {
+			differs = err.Error()
+		}
+		if differs != "" {
+			out = append(out, reconcile.Report{
+				Subject: "service " + string(k), Reason: reconcile.Reason{Code: "unit-stale", Text: "its unit starts something else: " + differs},
+				Advice: "`" + u.Install() + "` writes it anew; `wire service uninstall` removes it",
+			})
+		}
+	}
+	return out
 }
 
 type serviceInstallCmd struct {

@@ -54,6 +54,9 @@ func (e *exam) debris(id string) []Check {
 	}
 	var out []Check
 	for _, s := range sisters {
+		if s.Name == home.LaterStore {
+			continue // nothing of ours, and nobody shall be told to remove it
+		}
 		fact, _, why := Identity(s)
 		fix := "`wire session new " + word(s.Name, "<name>") + "` completes it, `wire session destroy " + word(s.Name, "<name>") + " --force` removes it"
 		switch fact {

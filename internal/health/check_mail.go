@@ -48,6 +48,24 @@ func (e *exam) rejections() []Check {
 		"%d pair failures recorded. recent: [%s]", len(all), strings.Join(recent, ", "))
 }
 
+// stray tells of the mail that nobody sends.
+func (e *exam) stray() []Check {
+	const id = "stray_mail"
+	files, err := mailbox.Stray(e.Session)
+	if err != nil {
+		return e.one(Warn, id, "make it readable, or repair it", "%v", err)
+	}
+	var out []Check
+	for _, f := range files {
+		out = append(out, e.finding(Warn, id, "send it again to the bare handle, or pair with whom it is for; then move the file away",
+			"outbox/%s is never sent: nobody is pinned under that name", f))
+	}
+	if len(out) > 0 {
+		return out
+	}
+	return pass(id, "no mail waits where nothing is sent")
+}
+
 // blocked tells of the events that wait for trust or a newer program.
 func (e *exam) blocked() []Check {
 	const id = "blocked_events"

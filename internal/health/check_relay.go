@@ -27,8 +27,13 @@ func (e *exam) relay(ctx context.Context) []Check {
 		return e.one(Warn, id, "`wire bind-relay <url>`, or `wire up <handle>@<relay>`", "no relay bound — wire send/pull will not work")
 	}
 	err := e.Client.Healthy(ctx, at)
+	if err == nil { // as anything may answer that has the port (field-failures.md C3)
+		err = e.Client.Identify(ctx, at)
+	}
 	var refused *client.StatusError
 	switch {
+	case errors.Is(err, client.ErrNoRelay):
+		return e.one(Fail, id, "stop that program, or `wire bind-relay <url>` to a relay elsewhere", "something that is no relay answers at %s", shown(at))
 	case err == nil:
 		return pass(id, "%s healthz=200", shown(at))
 	case errors.As(err, &refused):
@@ -87,6 +92,9 @@ func (e *exam) slots(ctx context.Context) []Check {
 	if people := e.Machine.Env.Neighbours(); len(people) > 0 && slices.ContainsFunc(own, func(s home.Endpoint) bool { return s.Scope == home.Local }) {
 		add(Warn, "a machine of your own; what is in a slot takes its token, which only you can read",
 			"other people of this machine reach its local relay, too, can allocate slots and fill the disk: %s", strings.Join(people[:min(len(people), 5)], ", "))
+	}
+	if d := e.daemons.Serving; d.Ours == nil && len(d.Others) > 0 && len(own) > 1 {
+		add(Warn, "`wire upgrade` replaces it by one that serves all", "pid %d, a daemon of the reference, serves one of its %d slots", d.Others[0].PID, len(own))
 	}
 	if len(out) > 0 {
 		return out

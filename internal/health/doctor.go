@@ -57,10 +57,10 @@ func (d Doctor) Examine(ctx context.Context) []Check {
 	all.Go(func() { slots = e.slots(ctx) })
 	daemon, record := e.daemon(), e.consistency()
 	rejections, cursor := e.rejections(), e.cursor()
-	blocked, who, trust, pins := e.blocked(), e.identity(), e.trust(), e.pins(ctx)
+	blocked, stray, who, trust, pins := e.blocked(), e.stray(), e.identity(), e.trust(), e.pins(ctx)
 	all.Wait()
 	var out []Check
-	for _, part := range [][]Check{daemon, record, relay, rejections, cursor, slots, blocked, who, trust, pins} {
+	for _, part := range [][]Check{daemon, record, relay, rejections, cursor, slots, blocked, stray, who, trust, pins} {
 		out = append(out, part...)
 	}
 	return out

@@ -167,7 +167,7 @@ func TestExamineNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	checks := Doctor{Machine: m, Session: home.At(dir), Client: client.New(0), Rejections: 5}.Examine(t.Context())
-	for i, id := range []string{"daemon", "daemon_pid_consistency", "relay", "pair_rejections", "cursor", "slots", "blocked_events", "identity", "trust", "stale_pins"} {
+	for i, id := range []string{"daemon", "daemon_pid_consistency", "relay", "pair_rejections", "cursor", "slots", "blocked_events", "stray_mail", "identity", "trust", "stale_pins"} {
 		if i >= len(checks) || checks[i].ID != id {
 			t.Fatalf("%+v", checks)
 		}

@@ -24,6 +24,10 @@ func (m Machine) session(dir string) Session {
 	return s
 }
 
+// LaterStore is a folder of the sessions root that is no session: wire 0.14 and later keep theirs in it, by key
+// (field-failures.md B10).
+const LaterStore = "by-key"
+
 // Sessions are the directories under Root, sorted by name; none if Root is missing. Links to directories
 // and hidden ones count (cli.md 0.6).
 func (m Machine) Sessions() ([]Session, error) {

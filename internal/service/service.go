@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -61,8 +62,8 @@ func (u Unit) description() string {
 	return "wire: mail of the default home"
 }
 
-// install is the command line that writes the unit.
-func (u Unit) install() string {
+// Install is the command line that writes the unit.
+func (u Unit) Install() string {
 	switch u.Kind {
 	case LocalRelay:
 		return "wire service install --local-relay"
@@ -194,7 +195,7 @@ func (m Manager) Status(ctx context.Context, u Unit) (Report, error) {
 		return r, err
 	}
 	if text != string(there) {
-		r.Detail += "; the unit differs from what `" + u.install() + "` would write: " + difference(string(there), text)
+		r.Detail += "; the unit differs from what `" + u.Install() + "` would write: " + difference(string(there), text)
 	}
 	return r, nil
 }
@@ -229,6 +230,34 @@ func (m Manager) Restart(ctx context.Context, unit string) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	return m.restart(ctx, m.run, unit)
+}
+
+// Stale says in what the command line of the unit that is there differs from u's: another program, or arguments
+// of another version (field-failures.md F4). "" where none is there, or it is the same.
+func (m Manager) Stale(u Unit) (string, error) {
+	there, err := os.ReadFile(m.path(u.Kind))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	text, err := m.text(u)
+	if err != nil {
+		return "", err
+	}
+	for _, line := range missing(text, string(there)) {
+		if slices.ContainsFunc(append([]string{u.Exe}, u.args()...), func(word string) bool { return strings.Contains(line, word) }) {
+			key, _, _ := strings.Cut(line, "=")
+			for _, old := range missing(string(there), text) {
+				if strings.HasPrefix(old, key+"=") {
+					return strconv.Quote(old) + " instead of " + strconv.Quote(line), nil
+				}
+			}
+			return strconv.Quote(line) + " is missing", nil
+		}
+	}
+	return "", nil
 }
 
 // File is the wire.yaml that an installed Watch unit keeps; "" if there is none, or it cannot be told.
