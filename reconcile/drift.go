@@ -114,6 +114,10 @@ func sides(d *spec.Desired, o Observed, c Change) (wanted, seen string) {
 		return "a whole record", "half a record"
 	case DropRequests:
 		return "no answered request", "requests of " + strings.Join(have.Remains.Answered, ", ")
+	case StopRelay:
+		return "no relay", "relay " + string(o.Relay.Fact)
+	case StopAll:
+		return "no daemon", daemonSeen(have)
 	case StopDuplicate:
 		return "one daemon", fmt.Sprintf("%d daemons", len(have.Daemon.All()))
 	case StartNotify:
@@ -128,8 +132,11 @@ func sides(d *spec.Desired, o Observed, c Change) (wanted, seen string) {
 	case DestroySession:
 		return "no session", "session " + string(have.Home)
 	}
-	return string(c.Kind), "not so"
+	return string(c.Kind), notSaid
 }
+
+// notSaid is what a change of a kind without words sees: a test finds it.
+const notSaid = "not so"
 
 func sessionOf(d *spec.Desired, name string) spec.Session {
 	for _, s := range d.Sessions {

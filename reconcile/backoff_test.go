@@ -1,0 +1,346 @@
+package reconcile
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"wirefleet.dev/wire/internal/census"
+)
+
+// bench is a backoff on a machine that does what it is told, in a time that the test sets.
+type bench struct {
+	*backoff
+	now  time.Time
+	pid  int
+	live map[string]*census.Daemon
+}
+
+func newBench() *bench {
+	return &bench{backoff: &backoff{}, now: noon, pid: 100, live: map[string]*census.Daemon{}}
+}
+
+func (b *bench) names() []string { return []string{"api", "web"} }
+
+// run starts a daemon that nobody of ours has started.
+func (b *bench) run(name string) {
+	b.pid++
+	b.live[name] = &census.Daemon{PID: b.pid, StartTicks: uint64(b.pid), Started: b.now, SameExe: true}
+}
+
+func (b *bench) kill(name string) { delete(b.live, name) }
+
+// look observes and plans: which starts are made now, and when the next one is due.
+func (b *bench) look() (starts []string, held []string, next time.Time, p Plan) {
+	o := Observed{Now: b.now, Sessions: map[string]SessionState{}}
+	var plan Plan
+	for _, n := range b.names() {
+		o.Sessions[n] = SessionState{Name: n, Home: HomeWhole, Daemon: census.Serving{Ours: b.live[n]}}
+		if b.live[n] == nil {
+			plan.Changes = append(plan.Changes, Change{Kind: StartDaemon, Subjects: []string{n}})
+		}
+	}
+	b.see(o, b.names(), b.now)
+	p, next = b.hold(plan, b.now, func(string) string { return "last words" })
+	for _, c := range p.Changes {
+		starts = append(starts, c.Subjects[0])
+	}
+	for _, c := range p.Held {
+		held = append(held, c.Subjects[0])
+	}
+	return starts, held, next, p
+}
+
+// obey starts what a look found due, and says whether that became ready.
+func (b *bench) obey(name string, ready bool) {
+	if !ready {
+		b.fell(name, b.now)
+		return
+	}
+	b.run(name)
+	b.began(name, b.now)
+}
+
+// A daemon that dies whenever it was started: at once, then 0.2 s, doubling to 30 s.
+func TestBackoffWaits(t *testing.T) {
+	for _, way := range []string{"dies after its start", "never becomes ready", "dies before anybody looks"} {
+		t.Run(way, func(t *testing.T) {
+			b := newBench()
+			b.run("api")
+			b.run("web")
+			b.now = b.now.Add(time.Hour)
+			b.look()
+			b.kill("api")
+			var waits []time.Duration
+			for range 12 {
+				died := b.now
+				starts, held, next, _ := b.look()
+				if len(held) > 0 {
+					if len(starts) > 0 || !next.After(b.now) {
+						t.Fatalf("started %v, held %v until %v", starts, held, next)
+					}
+					b.now = next.Add(-time.Millisecond)
+					if starts, _, _, _ := b.look(); len(starts) > 0 {
+						t.Fatal("started before its time")
+					}
+					b.now = next
+					starts, _, _, _ = b.look()
+				}
+				if !slices.Equal(starts, []string{"api"}) {
+					t.Fatalf("%v: started %v", waits, starts)
+				}
+				waits = append(waits, b.now.Sub(died))
+				b.obey("api", way != "never becomes ready")
+				if way == "dies after its start" {
+					b.look()
+				}
+				b.kill("api")
+			}
+			want := []time.Duration{0, 200, 400, 800, 1600, 3200, 6400, 12800, 25600, 30000, 30000, 30000}
+			for i := range want {
+				want[i] *= time.Millisecond
+			}
+			if !slices.Equal(waits, want) {
+				t.Errorf("waits\n%v\nwant\n%v", waits, want)
+			}
+		})
+	}
+}
+
+// Ten seconds of readiness start afresh, less do not.
+func TestBackoffForgets(t *testing.T) {
+	for _, c := range []struct {
+		lived time.Duration
+		wait  time.Duration
+	}{{steady - time.Millisecond, 800 * time.Millisecond}, {steady, 0}} {
+		b := newBench()
+		b.run("api")
+		b.run("web")
+		b.look()
+		for range 3 {
+			b.kill("api")
+			_, _, next, _ := b.look()
+			if !next.IsZero() {
+				b.now = next
+				b.look()
+			}
+			b.obey("api", true)
+		}
+		b.now = b.now.Add(c.lived)
+		b.kill("api")
+		_, _, next, _ := b.look()
+		if got := max(0, next.Sub(b.now)); got != c.wait && !(next.IsZero() && c.wait == 0) {
+			t.Errorf("lived %v: waits %v, want %v", c.lived, got, c.wait)
+		}
+	}
+}
+
+// Readiness counts, not the start of the process.
+func TestBackoffGoesByReadiness(t *testing.T) {
+	b := newBench()
+	b.run("api")
+	b.run("web")
+	b.look()
+	b.kill("api")
+	b.look()
+	b.run("api")
+	b.now = b.now.Add(2 * time.Second) // until it was ready
+	b.began("api", b.now)
+	b.look()
+	b.now = b.now.Add(steady - time.Second)
+	b.kill("api")
+	if starts, _, _, _ := b.look(); len(starts) > 0 {
+		t.Error("nine seconds of readiness count as ten")
+	}
+}
+
+// The fifth death in a row is a crash loop, with the end of the log; it ends after a steady life.
+func TestCrashLoop(t *testing.T) {
+	b := newBench()
+	b.run("web")
+	b.run("api")
+	b.look()
+	for death := 1; death <= 7; death++ {
+		b.kill("api")
+		_, _, next, p := b.look()
+		want := 0
+		if death >= crashLoop {
+			want = 1
+		}
+		if len(p.Blocked) != want {
+			t.Fatalf("death %d: %v", death, p.Blocked)
+		}
+		if want == 1 {
+			r := p.Blocked[0]
+			if r.Subject != "api" || r.Reason.Code != "daemon-crash-looping" || r.Advice != "its log ends:\nlast words" {
+				t.Errorf("%+v", r)
+			}
+			if n := b.crashing()["api"]; n != death {
+				t.Errorf("death %d: crashing says %d", death, n)
+			}
+		}
+		if !next.IsZero() {
+			b.now = next
+		}
+		b.look()
+		b.obey("api", true)
+		b.look()
+	}
+	if _, _, next, _ := b.look(); next != b.now.Add(steady) {
+		t.Errorf("nobody looks when it is over: %v", next)
+	}
+	b.now = b.now.Add(steady)
+	if _, _, _, p := b.look(); len(p.Blocked) > 0 || len(b.crashing()) > 0 {
+		t.Errorf("still crash-looping: %v", p.Blocked)
+	}
+}
+
+// Whatever happens to the one, the other is started as soon as it is dead, if it was steady.
+func TestNobodyElseWaits(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		b := newBench()
+		b.run("api")
+		b.run("web")
+		b.now = b.now.Add(time.Minute)
+		b.look()
+		for range rapid.IntRange(0, 20).Draw(t, "deaths") {
+			b.kill("api")
+			_, _, next, _ := b.look()
+			if next.After(b.now) {
+				b.now = next
+				b.look()
+			}
+			b.obey("api", rapid.Bool().Draw(t, "ready"))
+			b.now = b.now.Add(time.Duration(rapid.IntRange(0, 11000).Draw(t, "ms")) * time.Millisecond)
+		}
+		b.kill("web")
+		if starts, _, _, _ := b.look(); !slices.Contains(starts, "web") {
+			t.Errorf("web waits: %v", starts)
+		}
+	})
+}
+
+// However a daemon lives and dies: no start comes sooner after a death than the starts in a row allow, each
+// wait is one of the series, and none is longer than 30 s.
+func TestBackoffNeverHurries(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		b := newBench()
+		b.run("api")
+		b.run("web")
+		b.now = b.now.Add(time.Minute)
+		b.look()
+		row := 0 // starts without a steady life between
+		for range rapid.IntRange(1, 30).Draw(t, "lives") {
+			b.kill("api")
+			died := b.now
+			starts, _, next, _ := b.look()
+			wait := next.Sub(died)
+			if slices.Contains(starts, "api") {
+				wait = 0
+			}
+			want := time.Duration(0)
+			if row > 0 {
+				want = min(longestWait, firstWait<<min(row-1, 10))
+			}
+			if wait != want {
+				t.Fatalf("after %d starts in a row it waits %v, want %v", row, wait, want)
+			}
+			if wait > 0 {
+				b.now = next
+				b.look()
+			}
+			ready := rapid.Bool().Draw(t, "ready")
+			b.obey("api", ready)
+			row++
+			if !ready {
+				continue
+			}
+			if rapid.Bool().Draw(t, "seen") {
+				b.look()
+			}
+			lived := time.Duration(rapid.IntRange(0, 20000).Draw(t, "ms")) * time.Millisecond
+			b.now = b.now.Add(lived)
+			if lived >= steady {
+				row = 0
+			}
+		}
+	})
+}
+
+// A restart that was wished is no death.
+func TestReplacedIsNoDeath(t *testing.T) {
+	b := newBench()
+	b.run("api")
+	b.run("web")
+	b.look()
+	for range 8 {
+		b.run("api")
+		b.replaced("api", true, b.now)
+		b.look()
+	}
+	if l := b.of("api"); l.deaths != 0 || len(b.crashing()) > 0 {
+		t.Errorf("%d deaths", l.deaths)
+	}
+	b.kill("api")
+	if starts, _, _, _ := b.look(); !slices.Equal(starts, []string{"api"}) {
+		t.Errorf("started %v", starts)
+	}
+}
+
+// Silence counts after ten seconds of it, seen twice; a daemon that pulls in between is not suspected any more.
+func TestSilenceIsPatient(t *testing.T) {
+	b := newBench()
+	suspect := Plan{Changes: []Change{{Kind: RestartDaemon, Subjects: []string{"api"}, Suspect: true}}}
+	tail := func(string) string { return "" }
+	if p, next := b.hold(suspect, b.now, tail); len(p.Changes) > 0 || next != b.now.Add(silentGrace) {
+		t.Errorf("restarts %v, next %v", p.Changes, next)
+	}
+	b.hold(Plan{}, b.now.Add(5*time.Second), tail)
+	b.now = b.now.Add(silentGrace)
+	if p, _ := b.hold(suspect, b.now, tail); len(p.Changes) > 0 {
+		t.Error("an old suspicion counts")
+	}
+	if p, _ := b.hold(suspect, b.now.Add(silentGrace), tail); len(p.Changes) != 1 {
+		t.Error("it is never restarted")
+	}
+}
+
+// A daemon whose successor did not become ready holds the roll, not what has to be restarted anyway.
+func TestStuckRoll(t *testing.T) {
+	b := newBench()
+	b.replaced("api", false, b.now)
+	plan := Plan{Changes: []Change{
+		{Kind: StartDaemon, Subjects: []string{"api"}},
+		{Kind: RestartDaemon, Subjects: []string{"web"}, Roll: true},
+		{Kind: RestartDaemon, Subjects: []string{"docs"}},
+	}}
+	p, _ := b.hold(plan, b.now.Add(time.Minute), func(string) string { return "" })
+	var kept []ID
+	for _, c := range p.Changes {
+		kept = append(kept, c.ID())
+	}
+	want := []ID{"start daemon api", "restart daemon docs"}
+	if !slices.Equal(kept, want) || len(p.Held) != 1 {
+		t.Errorf("kept %v, held %v", kept, p.Held)
+	}
+	b.run("api")
+	b.look()
+	plan.Changes = plan.Changes[1:]
+	if p, _ = b.hold(plan, b.now, func(string) string { return "" }); len(p.Changes) != 2 {
+		t.Errorf("still held: %v", p.Held)
+	}
+}
+
+func TestUnlistedAreForgotten(t *testing.T) {
+	b := newBench()
+	b.run("api")
+	b.look()
+	o := Observed{Sessions: map[string]SessionState{}}
+	b.see(o, []string{"web"}, b.now)
+	if fmt.Sprint(len(b.by)) != "1" || b.by["api"] != nil {
+		t.Errorf("%v", b.by)
+	}
+}
