@@ -147,6 +147,31 @@ func TestInterrupt(t *testing.T) {
 	}
 }
 
+// In a rolling restart the first failure is the last: no other working daemon is stopped, in no later round.
+// What does not work anyway is restarted all the same.
+func TestRollStopsAtAFailure(t *testing.T) {
+	roll := func(name string) Change {
+		return Change{Kind: RestartDaemon, Subjects: []string{name}, Roll: true}
+	}
+	hung := Change{Kind: RestartDaemon, Subjects: []string{"d"}}
+	s := &site{left: []Change{roll("a"), roll("b"), roll("c"), hung}, fails: map[ID]error{roll("b").ID(): errors.New("not ready")}}
+	sum, err := s.runner().Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]ID{roll("a").ID(), hung.ID()}, s.did); diff != "" {
+		t.Error(diff)
+	}
+	for _, r := range sum.Results {
+		if r.Change.Subjects[0] == "c" && (r.Outcome != Skipped || !errors.Is(r.Err, ErrNeed)) {
+			t.Errorf("c was %s: %v", r.Outcome, r.Err)
+		}
+	}
+	if len(sum.Remaining.Changes) != 2 {
+		t.Errorf("left %v", sum.Remaining.Changes)
+	}
+}
+
 // A rolling restart takes one daemon at a time; other kinds run side by side.
 func TestWidth(t *testing.T) {
 	var mu sync.Mutex
