@@ -6,6 +6,7 @@ package actuators
 
 import (
 	"cmp"
+	"context"
 	"time"
 
 	"wirefleet.dev/wire/internal/home"
@@ -19,17 +20,35 @@ type Site struct {
 	Machine   home.Machine
 	Client    *client.Client
 	Desired   *spec.Desired
-	Workers   int             // for the mesh; 0 means 8
-	Grace     time.Duration   // between TERM and KILL; 0 means 5 s
-	Patience  time.Duration   // for a daemon to become ready before others are seen to; 0: as long as it takes
-	Keep      bool            // destroyed sessions leave key, card and relay.json in the trash
-	MoreNicks int             // how many further nicks to try where the handle is taken
-	Going     map[string]bool // sessions that the same run destroys: no pin of theirs is worth removing
-	By        string          // the verb whose run this is; "" for apply, which marks what it makes
-	Tell      func(Told)      // hears what an outcome does not say, from several goroutines; nil for nobody
+	Workers   int                     // for the mesh; 0 means 8
+	Grace     time.Duration           // between TERM and KILL; 0 means 5 s
+	Patience  time.Duration           // for a daemon to become ready before others are seen to; 0: as long as it takes
+	Keep      bool                    // destroyed sessions leave key, card and relay.json in the trash
+	MoreNicks int                     // how many further nicks to try where the handle is taken
+	Going     map[string]bool         // sessions that the same run destroys: no pin of theirs is worth removing
+	By        string                  // the verb whose run this is; "" for apply, which marks what it makes
+	Tell      func(Told)              // hears what an outcome does not say, from several goroutines; nil for nobody
+	Homes     map[string]home.Session // homes that are no sessions of the machine, by the name that changes use
+	Units     Units                   // of a service manager, which replaces its processes itself; nil for none
 }
 
-// Told is something that an actuator did or found beside its outcome: Claimed, Refused, LeftAlone, Kept.
+// Units is what an actuator needs of a service manager.
+type Units interface {
+	// Owner is the unit whose main process a process is, if it is one's.
+	Owner(ctx context.Context, pid int) (unit string, ok bool)
+	// Restart replaces the process of a unit.
+	Restart(ctx context.Context, unit string) error
+}
+
+// home is the home that a change calls by that name.
+func (s Site) home(name string) home.Session {
+	if h, ok := s.Homes[name]; ok {
+		return h
+	}
+	return s.Machine.Session(name)
+}
+
+// Told is something that an actuator did or found beside its outcome: Claimed, Refused, LeftAlone, Kept, Stopped.
 type Told interface{ told() }
 
 // Claimed is a nick that a session has now, which need not be its handle.
@@ -54,6 +73,10 @@ type Kept struct {
 	Err     error // says where
 }
 
+// Stopped is a daemon or notifier that was ended.
+type Stopped struct{ PID int }
+
+func (Stopped) told()   {}
 func (Claimed) told()   {}
 func (Refused) told()   {}
 func (LeftAlone) told() {}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strconv"
 	"time"
 
@@ -54,20 +55,20 @@ func (s Site) start(ctx context.Context, w spec.Session) (reconcile.Outcome, err
 }
 
 func (s Site) spawn(ctx context.Context, w spec.Session) (process.Readiness, error) {
-	h := s.Machine.Session(w.Name)
+	h := s.home(w.Name)
 	seconds := strconv.Itoa(max(1, int(w.Interval/time.Second)))
 	return process.Spawn(ctx, process.Spec{
 		Args: []string{"daemon", "--interval", seconds},
-		Home: h.Dir,
-		Log:  h.DaemonLog(),
-		Env:  s.startedBy(),
+		Home: h.Dir, NoHome: h.Dir == "",
+		Log: h.DaemonLog(),
+		Env: s.startedBy(),
 	})
 }
 
 func (s Site) judge(w spec.Session, ready process.Readiness, err error) (reconcile.Outcome, error) {
 	var log *fs.PathError
 	switch {
-	case errors.As(err, &log) && log.Path == s.Machine.Session(w.Name).DaemonLog():
+	case errors.As(err, &log) && log.Path == s.home(w.Name).DaemonLog():
 		return reconcile.Failed, fmt.Errorf("opening daemon log %q: %w", log.Path, log.Err)
 	case err != nil:
 		return reconcile.Failed, err
@@ -82,7 +83,7 @@ func (s Site) marked(w spec.Session, outcome reconcile.Outcome, err error) (reco
 	if err != nil || outcome == reconcile.Already || s.By != "" {
 		return outcome, err
 	}
-	return outcome, mark(s.Machine.Session(w.Name), func(m *home.Managed) { m.Daemon = true })
+	return outcome, mark(s.home(w.Name), func(m *home.Managed) { m.Daemon = true })
 }
 
 // mark records in the marker what an apply started. A session without a marker was not created by an apply: it
@@ -110,7 +111,10 @@ func (a restartDaemon) Do(ctx context.Context, c reconcile.Change) (reconcile.Ou
 	if _, err := process.CheckExecutable(); err != nil {
 		return reconcile.Failed, err // before the old one is stopped: nothing could take its place
 	}
-	h := a.Machine.Session(w.Name)
+	h := a.home(w.Name)
+	if unit, pid := a.unitOf(ctx, h); unit != "" {
+		return a.restartUnit(ctx, h, unit, pid)
+	}
 	if _, err := a.stopHolder(ctx, h.DaemonLife()); err != nil {
 		return reconcile.Failed, err
 	}
@@ -123,11 +127,63 @@ func (a restartDaemon) Do(ctx context.Context, c reconcile.Change) (reconcile.Ou
 	return a.startPatiently(ctx, w)
 }
 
+// unitOf is the unit of a service manager that keeps a home's daemon, and that one's pid; "" if none does.
+func (s Site) unitOf(ctx context.Context, h home.Session) (unit string, pid int) {
+	if s.Units == nil {
+		return "", 0
+	}
+	table, err := census.Table(s.Machine)
+	for _, d := range census.ServingOf(h, table, err).All() {
+		if unit, ok := s.Units.Owner(ctx, d.PID); ok {
+			return unit, d.PID
+		}
+	}
+	return "", 0
+}
+
+// unitReady is how long a manager's new daemon may take until it serves; unitLook how often it is looked for.
+const (
+	unitReady = 10 * time.Second
+	unitLook  = 20 * time.Millisecond
+)
+
+// restartUnit has the manager replace its daemon, for one that we stopped and started ourselves would be in
+// nobody's care. Others that serve the home are stopped after that.
+func (s Site) restartUnit(ctx context.Context, h home.Session, unit string, pid int) (reconcile.Outcome, error) {
+	before := map[int]bool{}
+	serving := func() []census.Daemon {
+		table, err := census.Table(s.Machine)
+		return census.ServingOf(h, table, err).All()
+	}
+	for _, d := range serving() {
+		before[d.PID] = true
+	}
+	if err := s.Units.Restart(ctx, unit); err != nil {
+		return reconcile.Failed, fmt.Errorf("pid %d belongs to %s, which could not be restarted: %w", pid, unit, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, unitReady)
+	defer cancel()
+	for {
+		for _, d := range serving() {
+			if !before[d.PID] {
+				s.tell(Stopped{pid})
+				_, err := s.stopOthers(ctx, h, 0, d.PID)
+				return reconcile.Done, err
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return reconcile.Failed, fmt.Errorf("%s was restarted, but no daemon of it serves %s", unit, h.Dir)
+		case <-time.After(unitLook):
+		}
+	}
+}
+
 // stopDaemon stops our daemon of a session, which the file does not want.
 type stopDaemon struct{ Site }
 
 func (a stopDaemon) Do(ctx context.Context, c reconcile.Change) (reconcile.Outcome, error) {
-	h := a.Machine.Session(c.Subjects[0])
+	h := a.home(c.Subjects[0])
 	stopped, err := a.stopHolder(ctx, h.DaemonLife())
 	if err == nil {
 		err = mark(h, func(m *home.Managed) { m.Daemon = false })
@@ -145,7 +201,7 @@ func (a stopDaemon) Do(ctx context.Context, c reconcile.Change) (reconcile.Outco
 type stopDuplicate struct{ Site }
 
 func (a stopDuplicate) Do(ctx context.Context, c reconcile.Change) (reconcile.Outcome, error) {
-	h := a.Machine.Session(c.Subjects[0])
+	h := a.home(c.Subjects[0])
 	_, held, proven, err := process.ReadLife(h.DaemonLife())
 	if err != nil {
 		return reconcile.Failed, err
@@ -168,7 +224,7 @@ func (a stopDuplicate) Do(ctx context.Context, c reconcile.Change) (reconcile.Ou
 type stopAll struct{ Site }
 
 func (a stopAll) Do(ctx context.Context, c reconcile.Change) (reconcile.Outcome, error) {
-	stopped, err := a.quiet(ctx, a.Machine.Session(c.Subjects[0]))
+	stopped, err := a.quiet(ctx, a.home(c.Subjects[0]))
 	switch {
 	case err != nil:
 		return reconcile.Failed, err
@@ -200,13 +256,13 @@ func (s Site) quiet(ctx context.Context, h home.Session) (stopped bool, err erro
 }
 
 // stopOthers stops the daemons that the process table proves to serve h without holding its life lock, but
-// for the keep oldest. It returns how many it stopped.
-func (s Site) stopOthers(ctx context.Context, h home.Session, keep int) (int, error) {
+// for the keep oldest and those spared. It returns how many it stopped.
+func (s Site) stopOthers(ctx context.Context, h home.Session, keep int, spare ...int) (int, error) {
 	others, err := census.OtherDaemons(s.Machine, h)
 	if err != nil {
 		return 0, err
 	}
-	others = others[min(keep, len(others)):]
+	others = slices.DeleteFunc(others[min(keep, len(others)):], func(d census.Daemon) bool { return slices.Contains(spare, d.PID) })
 	return len(others), s.stopProven(ctx, others, h.DaemonPID())
 }
 
@@ -216,6 +272,7 @@ func (s Site) stopProven(ctx context.Context, list []census.Daemon, record strin
 		if err := s.stopProcess(ctx, o.PID, o.StartTicks); err != nil {
 			return fmt.Errorf("pid %d: %w", o.PID, err)
 		}
+		s.tell(Stopped{o.PID})
 		if err := process.RemoveRecord(record, o.PID); err != nil {
 			return err
 		}

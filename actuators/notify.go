@@ -16,15 +16,15 @@ const notifyInterval = "2"
 type startNotify struct{ Site }
 
 func (a startNotify) Do(ctx context.Context, c reconcile.Change) (reconcile.Outcome, error) {
-	return a.show(ctx, a.Machine.Session(c.Subjects[0]))
+	return a.show(ctx, a.home(c.Subjects[0]))
 }
 
 func (s Site) show(ctx context.Context, h home.Session) (reconcile.Outcome, error) {
 	ready, err := process.Spawn(ctx, process.Spec{
 		Args: []string{"notify", "--interval", notifyInterval},
-		Home: h.Dir,
-		Log:  h.NotifyLog(),
-		Env:  s.startedBy(),
+		Home: h.Dir, NoHome: h.Dir == "",
+		Log: h.NotifyLog(),
+		Env: s.startedBy(),
 	})
 	switch {
 	case err != nil:
@@ -44,7 +44,7 @@ func (a restartNotify) Do(ctx context.Context, c reconcile.Change) (reconcile.Ou
 	if _, err := process.CheckExecutable(); err != nil {
 		return reconcile.Failed, err // before the old one is stopped: nothing could take its place
 	}
-	h := a.Machine.Session(c.Subjects[0])
+	h := a.home(c.Subjects[0])
 	if _, err := a.stopHolder(ctx, h.NotifyLife()); err != nil {
 		return reconcile.Failed, err
 	}
@@ -62,7 +62,7 @@ func (a restartNotify) Do(ctx context.Context, c reconcile.Change) (reconcile.Ou
 type stopNotify struct{ Site }
 
 func (a stopNotify) Do(ctx context.Context, c reconcile.Change) (reconcile.Outcome, error) {
-	h := a.Machine.Session(c.Subjects[0])
+	h := a.home(c.Subjects[0])
 	stopped, err := a.stopHolder(ctx, h.NotifyLife())
 	if err == nil {
 		err = mark(h, func(m *home.Managed) { m.Notify = false })

@@ -101,7 +101,11 @@ func (s Site) stopHolder(ctx context.Context, lock string) (stopped bool, err er
 	case !proven:
 		return false, fmt.Errorf("%s is held, but pid %d in it does not agree with the kernel: nothing signalled", lock, l.PID)
 	}
-	return true, s.stopProcess(ctx, l.PID, l.StartTicks)
+	if err := s.stopProcess(ctx, l.PID, l.StartTicks); err != nil {
+		return true, err
+	}
+	s.tell(Stopped{l.PID})
+	return true, nil
 }
 
 func (s Site) stopProcess(ctx context.Context, pid int, startTicks uint64) error {

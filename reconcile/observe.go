@@ -381,6 +381,21 @@ func Nick(handle string, try int) string {
 	return fmt.Sprintf("%s-%d", handle, try)
 }
 
+// Processes looks only at who serves homes, by the names that changes use for them, and whether anybody could: one
+// without key or card is HomeBroken.
+func (ob Observer) Processes(homes map[string]home.Session) Observed {
+	o := Observed{Now: time.Now(), Sessions: map[string]SessionState{}}
+	table, err := census.Table(ob.Machine)
+	for name, h := range homes {
+		st := SessionState{Name: name, Daemon: census.ServingOf(h, table, err), Notify: census.ShowingOf(h, table, err)}
+		if !h.Initialized() {
+			st.Home, st.Why = HomeBroken, "key or card is missing"
+		}
+		o.Sessions[name] = st
+	}
+	return o
+}
+
 // Lone looks at one session alone: its home and who serves it. It asks no relay, reads no sister, and does not
 // mind a broken registry.
 func (ob Observer) Lone(name string) Observed {

@@ -66,6 +66,7 @@ func commands() []command {
 		{"notify", "Show messages on the desktop as they arrive.", "processes", func() any { return new(notifyCmd) }},
 		{"relay-server", "Serve mailboxes over HTTP.", "processes", func() any { return new(relayCmd) }},
 		{"doctor", "Examine this home, and say what repairs it.", "upkeep", func() any { return new(doctorCmd) }},
+		{"upgrade", "Replace the daemons by those of this program.", "upkeep", func() any { return new(upgradeCmd) }},
 		{"service", "Have the service manager keep daemon, relay or continuous mode.", "upkeep", func() any { return new(serviceCmd) }},
 		{"diag", "Trace what a session pulls.", "upkeep", func() any { return new(diagCmd) }},
 		{"pair", "Make an identity and pair by code phrase.", "later", func() any { return new(pairCmd) }},

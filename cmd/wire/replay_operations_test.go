@@ -17,7 +17,6 @@ import (
 var operationsScript = script{
 	start: up(localRelay, federationRelay),
 	steps: map[string]step{
-		"after-upgrade-status-a":           {needs: []string{"upgrade"}},
 		"daemon-once-with-diag":            {row: "once-leaves-record no-pending-pair-directory", ours: unchanged("/daemon.pid", "/pending-pair/")},
 		"new-atlas":                        {row: "no-pending-pair-directory", ours: unchanged("/pending-pair/")},
 		"service-status-absent":            {before: managers(0), run: managed},
@@ -39,7 +38,6 @@ var operationsScript = script{
 		"service-refused-uninstall":        {run: managed},
 		"service-install-with-wire-home":   {before: managers(0), after: unitWithoutHome},
 		"upgrade-check-json":               {before: daemonIn("a")},
-		"upgrade-json":                     {before: daemonIn("a")},
 		"upgrade-check-duplicate-binaries": {before: all(directory("bin2"), copiedBinary)},
 		"up-other-relay": {row: "says-which-relay", ours: documentOf(func(doc map[string]any) {
 			claim := doc["steps"].([]any)[2].(map[string]any)
@@ -50,6 +48,46 @@ var operationsScript = script{
 		})},
 		"daemon-process-started-by-up": {home: "$ROOT/u6", check: daemonOfUp},
 	},
+}.differing(map[string]step{
+	// The daemon of home a is none of root h, and the other way round.
+	"upgrade-check-idle-json":     noRecordVersion,
+	"upgrade-check-idle-text":     {row: "once-leaves-record", ours: func(_ *world, r *record) { r.Lines[2] = "  pidfile version:  (none)" }},
+	"upgrade-check-json":          {row: "upgrade-this-root", ours: documentOf(onlyOne("running_pids", "would_kill"))},
+	"upgrade-check-sessions-json": {row: "upgrade-this-root", ours: documentOf(onlyOne("running_pids", "would_kill"))},
+	"upgrade-skip-auto-up-json":   {row: "upgrade-this-root", ours: documentOf(onlyOne("killed"))},
+	"upgrade-json": {row: "upgrade-this-root", ours: together(documentOf(func(doc map[string]any) {
+		onlyOne("killed")(doc)
+		doc["new_pid"], doc["new_version"], doc["spawned_fresh_daemon"] = nil, nil, false
+	}), func(_ *world, r *record) {
+		r.Changed = slices.DeleteFunc(r.Changed, func(c string) bool { return !strings.Contains(c, "/atlas/") })
+	})},
+	"after-upgrade-status-a": {row: "upgrade-this-root", ours: documentOf(func(doc map[string]any) {
+		d := doc["daemon"].(map[string]any)
+		d["running"], d["orphans"], d["all_running_pids"] = true, []any{}, []any{1, 2}
+	})},
+	"upgrade-text": {row: "daemon-logs", ours: alsoChanged("A 0600 a/state/wire/daemon.log")},
+	"after-upgrade-status-a-2": {row: "upgrade-this-root", ours: documentOf(func(doc map[string]any) {
+		doc["daemon"].(map[string]any)["all_running_pids"] = []any{1, 2}
+	})},
+	"upgrade-uninitialized-json": {row: "upgrade-this-root", ours: together(documentOf(func(doc map[string]any) {
+		doc["killed"], doc["new_pid"], doc["new_version"], doc["spawned_fresh_daemon"] = []any{}, nil, nil, false
+	}), func(_ *world, r *record) { r.Changed = []string{} })},
+	"upgrade-uninitialized-check": {row: "upgrade-this-root", ours: noRecordVersion.ours},
+	"upgrade-check-duplicate-binaries": {row: "upgrade-this-root", ours: documentOf(func(doc map[string]any) {
+		doc["running_pids"], doc["would_kill"] = []any{1}, []any{1}
+	})},
+})
+
+// noRecordVersion: there is no pid record to have a version.
+var noRecordVersion = step{row: "once-leaves-record", ours: documentOf(func(doc map[string]any) { doc["pidfile_version"] = nil })}
+
+// onlyOne: of the daemons in a list only one is ours to replace.
+func onlyOne(keys ...string) func(doc map[string]any) {
+	return func(doc map[string]any) {
+		for _, k := range keys {
+			doc[k] = doc[k].([]any)[:1]
+		}
+	}
 }
 
 // managers puts scripts on PATH that stand in for the service manager: they log their arguments and end with

@@ -62,6 +62,9 @@ var scenariosScript = script{
 	"three-sisters.doctor-atlas":       examined("atlas", "daemon PASS"),
 	"broken-daemon.doctor":             examined("boreas"),
 	"broken-daemon.corrupt-pid-doctor": examined("boreas"),
+	"broken-daemon.upgrade":            {row: "one-daemon", ours: documentOf(func(doc map[string]any) { doc["killed"] = doc["killed"].([]any)[:3] })},
+	"broken-daemon.relay-down-status":  {row: "status-without-tokens daemons-of-this-home requests-do-not-reappear", ours: together(withoutTokens, ownOrphans.ours, nobodyWaits, positionAside)},
+	"broken-daemon.relay-down-doctor":  examined("boreas", "daemon PASS", "slots WARN"),
 })
 
 // emptyPeers: relay.json has an object for peers from the start.

@@ -103,7 +103,7 @@ func holders(s home.Session, p post, table []process.Info, tableErr error) Servi
 func others(s home.Session, role process.Role, table []process.Info, holder int) []Daemon {
 	var out []Daemon
 	for _, i := range table {
-		if i.Role() == role && sameHome(i.WireHome, s.Dir) && i.PID != holder && !starting(i) {
+		if i.Role() == role && (i.WireHome != "" || i.EnvRead) && sameHome(i.WireHome, s.Dir) && i.PID != holder && !starting(i) {
 			out = append(out, Daemon{
 				PID: i.PID, StartTicks: i.StartTicks, Started: i.StartedAt, Interval: intervalOf(i.Args), Exe: i.Exe, Stopped: i.State == 'T',
 			})

@@ -58,6 +58,20 @@ func (s Session) Alias() bool {
 	return err == nil && info.Mode()&fs.ModeSymlink != 0
 }
 
+// Same says whether two sessions are one home, however they are spelled. Two that are not there are told apart by
+// their spelling.
+func (s Session) Same(o Session) bool {
+	if s.cfg == o.cfg {
+		return true
+	}
+	a, err := os.Stat(s.Dir)
+	if err != nil || s.Dir == "" {
+		return false
+	}
+	b, err := os.Stat(o.Dir)
+	return err == nil && o.Dir != "" && os.SameFile(a, b)
+}
+
 // RelayState is the state directory of the managed relay (relay.md 1.2, --local-only) under Base.
 func (m Machine) RelayState() (string, error) { return m.env().RelayState(true) }
 

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -99,4 +100,21 @@ func resolved(path string) string {
 		return real
 	}
 	return path
+}
+
+// OnPath are the distinct executables of that name in the directories of path, as PATH lists them, each resolved
+// to the file that it is; the first one is what a shell would run.
+func OnPath(name, path string) []string {
+	var found []string
+	for _, dir := range filepath.SplitList(path) {
+		if dir == "" {
+			dir = "."
+		}
+		file := resolved(filepath.Join(dir, name))
+		st, err := os.Stat(file)
+		if err == nil && st.Mode().IsRegular() && st.Mode()&0o111 != 0 && !slices.Contains(found, file) {
+			found = append(found, file)
+		}
+	}
+	return found
 }
