@@ -22,6 +22,11 @@ func Beside(d *spec.Desired, o Observed) []Report {
 			fmt.Sprintf("%s of this machine can reach it, too: %s", people(n), strings.Join(o.Neighbours[:min(n, 5)], ", ")),
 			"what is in a slot takes its token, which only you can read; but anybody can allocate slots and fill the disk: better a machine of your own")
 	}
+	for _, s := range d.Sessions {
+		for _, file := range o.Session(s.Name).Remains.Stray {
+			add(s.Name, "outbox-stray", fmt.Sprintf("outbox/%s is never sent: nobody is pinned under that name", file), strayAdvice(file))
+		}
+	}
 	reg := home.Registry{ByCwd: o.ByCwd}
 	for _, name := range o.Names() {
 		if shared := reg.Shared(name); shared != nil {

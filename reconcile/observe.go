@@ -17,6 +17,7 @@ import (
 	"wirefleet.dev/wire/internal/health"
 	"wirefleet.dev/wire/internal/home"
 	"wirefleet.dev/wire/internal/identity"
+	"wirefleet.dev/wire/internal/mailbox"
 	"wirefleet.dev/wire/internal/pairing"
 	"wirefleet.dev/wire/internal/process"
 	"wirefleet.dev/wire/internal/relay"
@@ -296,6 +297,9 @@ func (ob Observer) slots(ctx context.Context, o *Observed, survey *pairing.Surve
 	for i, m := range survey.Members {
 		st := o.Sessions[m.Session.Name]
 		st.Slots, st.Claim, st.Remains.Record = found[i], claims[i], m.SelfFault
+		if m.Unpinned {
+			st.Remains.Stray, _ = mailbox.Stray(m.Session)
+		}
 		if m.Err != nil {
 			st.Home, st.Why = HomeBroken, m.Err.Error()
 		}

@@ -10,7 +10,6 @@ import (
 	"wirefleet.dev/wire/internal/census"
 	"wirefleet.dev/wire/internal/home"
 	"wirefleet.dev/wire/internal/identity"
-	"wirefleet.dev/wire/internal/mailbox"
 	"wirefleet.dev/wire/internal/pairing"
 	"wirefleet.dev/wire/internal/process"
 	"wirefleet.dev/wire/spec"
@@ -31,7 +30,6 @@ func remainsOf(s home.Session) Remains {
 	for _, request := range AnsweredRequests(s) {
 		r.Answered = append(r.Answered, request.Handle)
 	}
-	r.Stray, _ = mailbox.Stray(s)
 	return r
 }
 
@@ -104,9 +102,6 @@ func (f *differ) tidy(s spec.Session) {
 		f.add(Change{Kind: DropRequests, Subjects: subject, Reason: Reason{
 			"request-answered", fmt.Sprintf("a request of %s waits, and is answered: pinned already", strings.Join(a, ", ")),
 		}})
-	}
-	for _, file := range have.Remains.Stray {
-		f.note(s.Name, "outbox-stray", fmt.Sprintf("outbox/%s is never sent: nobody is pinned under that name", file), strayAdvice(file))
 	}
 	f.beyond(s, have)
 }

@@ -108,6 +108,19 @@ func peerFile(dir, handle string) (string, error) {
 func (s Session) InboxPeers() ([]string, error)  { return peersIn(s.InboxDir()) }
 func (s Session) OutboxPeers() ([]string, error) { return peersIn(s.OutboxDir()) }
 
+// OutboxFiles are the names of all that is in the outbox, in no order; none if the directory is missing.
+func (s Session) OutboxFiles() ([]string, error) {
+	d, err := os.Open(s.OutboxDir())
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, nil
+		}
+		return nil, err
+	}
+	defer d.Close()
+	return d.Readdirnames(-1)
+}
+
 func peersIn(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {

@@ -1,9 +1,9 @@
 package mailbox
 
 import (
-	"errors"
-	"io/fs"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	"wirefleet.dev/wire/internal/home"
@@ -13,41 +13,33 @@ import (
 // address, and under a handle that nobody is pinned as (field-failures E3). What was sent before the pin went
 // is no such line.
 func Stray(s home.Session) ([]string, error) {
-	entries, err := os.ReadDir(s.OutboxDir())
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+	names, err := s.OutboxFiles()
+	if err != nil || len(names) == 0 {
+		return nil, err
 	}
+	relay, err := s.ReadRelay()
 	if err != nil {
 		return nil, err
 	}
 	var out []string
-	var relay *home.RelayFile
-	var sent *sentFile
-	for _, e := range entries {
-		stem, ok := strings.CutSuffix(e.Name(), ".jsonl")
-		info, err := e.Info()
-		if !ok || e.IsDir() || err != nil || info.Size() == 0 || strings.HasSuffix(stem, ".pushed") { // 0.16 notes there what it sent
+	for _, name := range names {
+		stem, ok := strings.CutSuffix(name, ".jsonl")
+		_, pinned := relay.PeerRaw(stem)
+		if !ok || pinned || strings.HasSuffix(stem, ".pushed") { // 0.16 notes there what it sent
 			continue
 		}
-		if !strings.Contains(stem, "@") {
-			if relay == nil {
-				if relay, err = s.ReadRelay(); err != nil {
-					return nil, err
-				}
-			}
-			if _, pinned := relay.PeerRaw(stem); pinned {
-				continue
-			}
-			if sent == nil {
-				if sent, err = readSent(s.SentFile()); err != nil {
-					return nil, err
-				}
-			}
-			if p, known := sent.get(stem); known && p.offset >= info.Size() {
-				continue
-			}
+		info, err := os.Lstat(filepath.Join(s.OutboxDir(), name))
+		if err != nil || !info.Mode().IsRegular() || info.Size() == 0 {
+			continue
 		}
-		out = append(out, e.Name())
+		sent, err := readSent(s.SentFile())
+		if err != nil {
+			return nil, err
+		}
+		if p, known := sent.get(stem); !known || p.offset < info.Size() {
+			out = append(out, name)
+		}
 	}
+	slices.Sort(out)
 	return out, nil
 }

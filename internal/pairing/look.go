@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"hash/maphash"
+	"slices"
 	"strings"
 
 	"wirefleet.dev/wire/internal/home"
@@ -254,12 +255,27 @@ func (l *look) readRelay(i int) {
 		return
 	}
 	m.Endpoints, m.SelfFault = file.Self(), file.SelfFault()
+	m.Unpinned = unpinned(m.Session, file)
 	l.sisters[i].setEndpoints(m.Endpoints)
 	l.own[i] = l.hash(l.sisters[i].route, true)
 	row := l.routes[i*len(l.Members):]
 	l.targets(i, func(j int, s *sister) {
 		raw, there := file.PeerRaw(s.info.Handle)
 		row[j] = l.hash(raw, there)
+	})
+}
+
+// unpinned says whether an outbox holds mail for somebody who is not in relay.json. It is asked while that file is
+// at hand, for with many sisters it is long. What cannot be read holds none.
+func unpinned(s home.Session, file *home.RelayFile) bool {
+	names, err := s.OutboxFiles()
+	return err == nil && slices.ContainsFunc(names, func(name string) bool {
+		stem, ok := strings.CutSuffix(name, ".jsonl")
+		if !ok {
+			return false
+		}
+		_, pinned := file.PeerRaw(stem)
+		return !pinned
 	})
 }
 

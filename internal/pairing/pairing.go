@@ -35,6 +35,7 @@ type Member struct {
 	Info      identity.CardInfo
 	Endpoints []home.Endpoint // its own; empty: it has no slot yet, which is no Err
 	SelfFault string          // of home.RelayFile.SelfFault
+	Unpinned  bool            // its outbox has files that belong to no handle in its relay.json
 	// Err is why it cannot take part: not initialized (home.ErrNotInitialized), card invalid
 	// (*identity.CardError), foreign or world-writable home, file broken (*home.FileError), or the
 	// handle of another member (*TwinError).
