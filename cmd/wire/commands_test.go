@@ -81,6 +81,7 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"unpin":      cmdUnpin,
 	"setjson":    cmdSetJSON,
 	"reslot":     cmdReslot,
+	"harmless":   cmdHarmless,
 	"identity":   cmdIdentity,
 	"modes":      cmdModes,
 }

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -16,7 +17,7 @@ import (
 )
 
 // cmdSetJSON changes one value of a JSON file in place, as programs do that know nothing of locks: members and
-// indices separated by slashes, then the value as JSON; "-" removes it.
+// indices separated by slashes, in which %ESC% clears a terminal, then the value as JSON; "-" removes it.
 func cmdSetJSON(ts *testscript.TestScript, neg bool, args []string) {
 	want(ts, neg, args, 3, "setjson FILE PATH VALUE...")
 	path := ts.MkAbs(args[0])
@@ -29,7 +30,8 @@ func cmdSetJSON(ts *testscript.TestScript, neg bool, args []string) {
 		if pairs[1] != "-" {
 			ts.Check(json.Unmarshal([]byte(pairs[1]), &value))
 		}
-		ts.Check(setIn(doc, strings.Split(pairs[0], "/"), value, pairs[1] == "-"))
+		at := strings.Split(escaped(pairs[0]), "/")
+		ts.Check(setIn(doc, at, value, pairs[1] == "-"))
 	}
 	data, err = json.MarshalIndent(doc, "", "  ")
 	ts.Check(err)
@@ -64,6 +66,9 @@ func setIn(doc any, at []string, value any, remove bool) error {
 	return fmt.Errorf("no member %q", at[0])
 }
 
+// escaped has what clears a terminal in place of %ESC%.
+func escaped(text string) string { return strings.ReplaceAll(text, "%ESC%", "\x1b[2J") }
+
 // cmdReslot gives a session another slot on a relay and tells nobody: what a rotation amounts to for those who miss
 // its notice. The relay is $RELAY unless it is named.
 func cmdReslot(ts *testscript.TestScript, neg bool, args []string) {
@@ -80,4 +85,20 @@ func cmdReslot(ts *testscript.TestScript, neg bool, args []string) {
 		r.SetSelf([]home.Endpoint{{RelayURL: slot.URL, SlotID: slot.ID, SlotToken: slot.Token, Scope: home.Local}})
 		return nil
 	}))
+}
+
+// cmdHarmless runs a program, whatever its exit status, whose output must hold no character that commands a terminal.
+func cmdHarmless(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 1, "harmless program args...")
+	for i := range args {
+		args[i] = escaped(args[i])
+	}
+	statusOf(ts, args)
+	for _, stream := range []string{"stdout", "stderr"} {
+		for _, r := range ts.ReadFile(stream) {
+			if unicode.IsControl(r) && r != '\n' && r != '\t' || unicode.Is(unicode.Bidi_Control, r) {
+				ts.Fatalf("%s holds %q", stream, r)
+			}
+		}
+	}
 }

@@ -44,7 +44,7 @@ func (c *driftCmd) Run(a *app) error {
 			a.printReport(a.out, n)
 		}
 		if n := len(p.Unmanaged); n > 0 {
-			fmt.Fprintf(a.out, "! %d unmanaged: %s\n", n, strings.Join(p.Unmanaged, ", "))
+			fmt.Fprintf(a.out, "! %d unmanaged: %s\n", n, plainText(strings.Join(p.Unmanaged, ", ")))
 		}
 	}
 	if len(differ) > 0 {
@@ -57,23 +57,23 @@ func (c *driftCmd) Run(a *app) error {
 // ask. The end of a log follows on lines of its own.
 func printDifferences(w io.Writer, all []reconcile.Difference) {
 	for _, x := range all {
-		fmt.Fprintf(w, "%s: wanted %s, seen %s", x.Subject, x.Wanted, x.Seen)
+		line := fmt.Sprintf("%s: wanted %s, seen %s", x.Subject, x.Wanted, x.Seen)
 		if x.Reason.Text != "" {
-			fmt.Fprintf(w, " (%s)", x.Reason.Text)
+			line += " (" + x.Reason.Text + ")"
 		}
 		ask, more, _ := strings.Cut(x.Ask, "\n")
 		switch {
 		case x.Apply != "":
-			fmt.Fprintf(w, "; apply will %s", x.Apply)
+			line += "; apply will " + string(x.Apply)
 			if ask != "" {
-				fmt.Fprintf(w, "; %s", ask)
+				line += "; " + ask
 			}
 		case ask != "":
-			fmt.Fprintf(w, "; apply cannot: %s", ask)
+			line += "; apply cannot: " + ask
 		default:
-			fmt.Fprint(w, "; apply cannot")
+			line += "; apply cannot"
 		}
-		fmt.Fprintln(w)
+		fmt.Fprintln(w, plainText(line))
 		printQuoted(w, more)
 	}
 }

@@ -34,7 +34,7 @@ func (c *exportCmd) Run(a *app) error {
 		return survey.Pin(i, j).State == pairing.PinGood && survey.Pin(j, i).State == pairing.PinGood
 	})
 	for _, n := range out.Notes {
-		fmt.Fprintln(a.err, n)
+		fmt.Fprintln(a.err, plainText(n))
 	}
 	_, err = a.out.Write(out.File.Encode())
 	return err

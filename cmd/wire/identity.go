@@ -320,6 +320,15 @@ func plainText(s string) string {
 	}, s)
 }
 
+// plainLines is the same of several lines.
+func plainLines(s string) string {
+	lines := strings.Split(s, "\n")
+	for i := range lines {
+		lines[i] = plainText(lines[i])
+	}
+	return strings.Join(lines, "\n")
+}
+
 type whoisCmd struct {
 	Handle string `arg:"" optional:"" help:"nick@domain. Default: this session."`
 	Relay  string `placeholder:"RELAY" help:"The relay to ask instead of https://<domain>."`

@@ -123,7 +123,7 @@ func execute(ctx context.Context, args []string, s streams) int {
 
 // fail prints an error the way scripts of the reference expect it: one "error: " and the causes.
 func (a *app) fail(err error) {
-	fmt.Fprintf(a.err, "error: %s\n", strings.TrimRight(err.Error(), "\n"))
+	fmt.Fprintf(a.err, "error: %s\n", plainLines(strings.TrimRight(err.Error(), "\n")))
 }
 
 // dispatch parses args and runs their command. Only the command that args name is built: the model of all

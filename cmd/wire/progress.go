@@ -71,11 +71,11 @@ func (p *progress) line(r reconcile.Result) {
 
 // explain names the session, the step, the cause and what to do.
 func (p *progress) explain(r reconcile.Result) {
-	fmt.Fprintf(p.app.err, "error: %s: %s failed: %v\n", subject(r.Change), r.Change.Kind, r.Err)
+	fmt.Fprintf(p.app.err, "error: %s\n", plainLines(fmt.Sprintf("%s: %s failed: %v", subject(r.Change), r.Change.Kind, r.Err)))
 	var partial *reconcile.Partial
 	if errors.As(r.Err, &partial) && p.verbose {
 		for _, f := range partial.Failed {
-			fmt.Fprintf(p.app.err, "  %s-%s: %v\n", f.Pair.A, f.Pair.B, f.Err)
+			fmt.Fprintf(p.app.err, "  %s\n", plainLines(fmt.Sprintf("%s-%s: %v", f.Pair.A, f.Pair.B, f.Err)))
 		}
 	}
 	fmt.Fprintf(p.app.err, "  next: %s\n", p.advice(r))

@@ -101,15 +101,15 @@ func (a *app) printRow(mark, noun, subject, text string) {
 	if a.colour {
 		mark = colours[mark] + mark + "\x1b[0m"
 	}
-	fmt.Fprintf(a.out, "%s %-8s %-14s %s\n", mark, noun, subject, text)
+	fmt.Fprintf(a.out, "%s %-8s %-14s %s\n", mark, noun, plainText(subject), plainText(text))
 }
 
 // printReport prints what no change repairs.
 func (a *app) printReport(w io.Writer, r reconcile.Report) {
-	fmt.Fprintf(w, "! %s: %s\n", r.Subject, r.Reason.Text)
+	fmt.Fprintf(w, "! %s: %s\n", plainText(r.Subject), plainText(r.Reason.Text))
 	if r.Advice != "" {
 		next, more, _ := strings.Cut(r.Advice, "\n")
-		fmt.Fprintf(w, "  next: %s\n", next)
+		fmt.Fprintf(w, "  next: %s\n", plainText(next))
 		printQuoted(w, more)
 	}
 }
@@ -117,7 +117,7 @@ func (a *app) printReport(w io.Writer, r reconcile.Report) {
 // printQuoted prints lines of a log or of an error below what they belong to.
 func printQuoted(w io.Writer, text string) {
 	for line := range strings.Lines(text) {
-		fmt.Fprintf(w, "  | %s\n", strings.TrimRight(line, "\n"))
+		fmt.Fprintf(w, "  | %s\n", plainText(strings.TrimRight(line, "\n")))
 	}
 }
 

@@ -84,7 +84,7 @@ func (a *app) row(indent string, columns ...any) {
 	var b strings.Builder
 	b.WriteString(indent)
 	for i := 0; i < len(columns); i += 2 {
-		width, text := columns[i].(int), columns[i+1].(string)
+		width, text := columns[i].(int), plainText(columns[i+1].(string))
 		b.WriteString(text)
 		if i+2 < len(columns) {
 			b.WriteString(strings.Repeat(" ", max(0, width-utf8.RuneCountInString(text))+1))
@@ -145,7 +145,7 @@ func (c *sessionLocalCmd) Run(a *app) error {
 	}
 	slices.Sort(urls)
 	for _, url := range urls {
-		fmt.Fprintf(a.out, "LOCAL RELAY: %s\n", url)
+		fmt.Fprintf(a.out, "LOCAL RELAY: %s\n", plainText(url))
 		a.row("  ", 24, "NAME", 32, "HANDLE", 10, "DAEMON", 0, "CWD")
 		for _, r := range local[url] {
 			a.row("  ", 24, r.Name, 32, or(r.Handle, "?"), 10, running(r.Running), 0, or(r.Cwd, noCwd))
@@ -270,18 +270,18 @@ func (a *app) printMesh(st census.MeshStatus, stale int64) {
 		if !r.Healthy {
 			mark = "✗"
 		}
-		fmt.Fprintf(a.out, "  local-relay %s %s\n", r.URL, mark)
+		fmt.Fprintf(a.out, "  local-relay %s %s\n", plainText(r.URL), mark)
 	}
 	if len(st.FederationOnly) > 0 {
-		fmt.Fprintf(a.out, "  federation-only sessions: %s\n", strings.Join(st.FederationOnly, ", "))
+		fmt.Fprintf(a.out, "  federation-only sessions: %s\n", plainText(strings.Join(st.FederationOnly, ", ")))
 	}
 	a.printMatrix(st)
 	fmt.Fprintf(a.out, "\nHealth (stale threshold: %ds):\n", stale)
 	marks := map[string]string{"healthy": "✓", "stale": "⚠", "asymmetric": "!"}
 	for _, e := range st.Edges {
 		fmt.Fprintf(a.out, "  %s %s ↔ %s  scope=%s %10s  [%s | %s]\n",
-			marks[e.Status], e.From, e.To, e.Scope, e.Status,
-			detail(e.From, e.Out, stale), detail(e.To, e.In, stale))
+			marks[e.Status], plainText(e.From), plainText(e.To), e.Scope, e.Status,
+			plainText(detail(e.From, e.Out, stale)), plainText(detail(e.To, e.In, stale)))
 	}
 }
 
@@ -291,7 +291,7 @@ func (a *app) printMatrix(st census.MeshStatus) {
 		width = max(width, len(s.Session.Name))
 	}
 	width++
-	cell := func(text string) { fmt.Fprintf(a.out, "%*s", width, text) }
+	cell := func(text string) { fmt.Fprintf(a.out, "%*s", width, plainText(text)) }
 	at := map[[2]string]census.Direction{}
 	for _, e := range st.Edges {
 		at[[2]string{e.From, e.To}], at[[2]string{e.To, e.From}] = e.Out, e.In

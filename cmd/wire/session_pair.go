@@ -75,7 +75,7 @@ func (c *sessionPairCmd) tooFew(a *app, sisters []census.Listed) error {
 	}
 	fmt.Fprintln(a.out, note)
 	for _, l := range sisters {
-		fmt.Fprintf(a.out, "  - %s (%s)\n", l.Session.Name, or(l.Cwd, "?"))
+		fmt.Fprintf(a.out, "  - %s (%s)\n", plainText(l.Session.Name), plainText(or(l.Cwd, "?")))
 	}
 	_, err := fmt.Fprintln(a.out, "Use `wire session new --with-local` in another project's directory to make one.")
 	return err

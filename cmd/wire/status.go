@@ -50,7 +50,7 @@ func (a *app) printStatus(st reconcile.Status) {
 		if r.Why != "" {
 			relay += ": " + r.Why
 		}
-		fmt.Fprintf(a.out, "relay %s\n", relay)
+		fmt.Fprintf(a.out, "relay %s\n", plainText(relay))
 	}
 	a.printWatcher(st)
 	a.row("", 16, "SESSION", 8, "STATE", 24, "DAEMON", 8, "SLOT", 8, "PEERS", 0, "LAST PULL")
@@ -72,7 +72,7 @@ func (a *app) printStatus(st reconcile.Status) {
 		a.row("", 16, s.Name, 8, s.State, 24, daemon, 8, s.Slot, 8, fmt.Sprintf("%d/%d", s.PeersHealthy, s.PeersWanted), 0, pulled)
 	}
 	for _, d := range st.Drift {
-		fmt.Fprintf(a.out, "~ %s: %s\n", subject(d), d.Reason.Text)
+		fmt.Fprintf(a.out, "~ %s: %s\n", plainText(subject(d)), plainText(d.Reason.Text))
 	}
 	for _, r := range st.Findings {
 		a.printReport(a.out, r)
