@@ -82,6 +82,7 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"setjson":    cmdSetJSON,
 	"reslot":     cmdReslot,
 	"harmless":   cmdHarmless,
+	"nosecret":   cmdNoSecret,
 	"identity":   cmdIdentity,
 	"modes":      cmdModes,
 }

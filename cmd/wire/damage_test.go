@@ -2,9 +2,13 @@ package main_test
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -98,6 +102,75 @@ func cmdHarmless(ts *testscript.TestScript, neg bool, args []string) {
 		for _, r := range ts.ReadFile(stream) {
 			if unicode.IsControl(r) && r != '\n' && r != '\t' || unicode.Is(unicode.Bidi_Control, r) {
 				ts.Fatalf("%s holds %q", stream, r)
+			}
+		}
+	}
+}
+
+// cmdNoSecret runs a program, whatever its exit status, whose output must hold no slot token and no key of the
+// machine; with -file it looks into a file instead.
+func cmdNoSecret(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 1, "nosecret program args...|-file FILE")
+	where := []string{"stdout", "stderr"}
+	if args[0] == "-file" {
+		where = args[1:]
+	} else {
+		statusOf(ts, args)
+	}
+	secrets, err := on(ts).secrets()
+	ts.Check(err)
+	if len(secrets) < 3 {
+		ts.Fatalf("only %d secrets on this machine", len(secrets))
+	}
+	for _, name := range where {
+		text := ts.ReadFile(name)
+		for what, secret := range secrets {
+			if strings.Contains(text, secret) {
+				ts.Fatalf("%s holds %s", name, what)
+			}
+		}
+	}
+}
+
+// secrets are the slot tokens in the relay's and all sessions' files, and the keys, by where they stand.
+func (p place) secrets() (map[string]string, error) {
+	out := map[string]string{}
+	err := filepath.WalkDir(p.wh, func(path string, d fs.DirEntry, err error) error {
+		name := d.Name()
+		if err != nil || name != "relay.json" && name != "tokens.json" && name != "private.key" {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		if name == "private.key" {
+			out["the key of "+path] = base64.StdEncoding.EncodeToString(data)
+			out["the key in hex of "+path] = hex.EncodeToString(data)
+			return nil
+		}
+		var doc any
+		if err := json.Unmarshal(data, &doc); err != nil {
+			return err
+		}
+		tokensIn(doc, path, name == "tokens.json", out)
+		return nil
+	})
+	return out, err
+}
+
+func tokensIn(v any, at string, all bool, out map[string]string) {
+	switch v := v.(type) {
+	case []any:
+		for i, e := range v {
+			tokensIn(e, fmt.Sprint(at, "/", i), all, out)
+		}
+	case map[string]any:
+		for k, e := range v {
+			if text, ok := e.(string); ok && text != "" && (all || k == "slot_token") {
+				out["a token of "+at] = text
+			} else {
+				tokensIn(e, at+"/"+k, all, out)
 			}
 		}
 	}

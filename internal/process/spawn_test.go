@@ -46,6 +46,7 @@ func TestSpawnedProcessHasOnlyWhatItNeeds(t *testing.T) {
 	for key, value := range map[string]string{
 		"CLAUDE_SESSION": "x", "OPENAI_API_KEY": "x", "RUST_LOG": "debug", "GOMAXPROCS": "7", "WIRE_HOME": "/elsewhere",
 		"WIRE_QUIET_AUTOSESSION": "1", "LC_ALL": "C.UTF-8", "XDG_RUNTIME_DIR": "/run/user/7", "TZ": "UTC", "WIRE_DIAG": "1",
+		"WIRE_INSECURE_SKIP_TLS_VERIFY": "1", "SSL_CERT_FILE": "/etc/mine.pem",
 	} {
 		t.Setenv(key, value)
 	}
@@ -65,7 +66,7 @@ func TestSpawnedProcessHasOnlyWhatItNeeds(t *testing.T) {
 	said := strings.Split(strings.TrimSpace(string(data)), "\n")
 	wanted := []string{
 		"an earlier start", "cwd=" + s.Home, "sid=true", `args=["wire" "daemon" "--interval" "5"]`,
-		"WIRE_HOME=" + s.Home, "WIRE_OWNER=laptop", "GOMAXPROCS=1", "LC_ALL=C.UTF-8", "XDG_RUNTIME_DIR=/run/user/7", "TZ=UTC", "WIRE_DIAG=1",
+		"WIRE_HOME=" + s.Home, "WIRE_OWNER=laptop", "GOMAXPROCS=1", "LC_ALL=C.UTF-8", "XDG_RUNTIME_DIR=/run/user/7", "TZ=UTC", "WIRE_DIAG=1", "SSL_CERT_FILE=/etc/mine.pem",
 		"PATH=" + os.Getenv("PATH"),
 	}
 	if runtime.GOOS == "linux" {
@@ -77,7 +78,7 @@ func TestSpawnedProcessHasOnlyWhatItNeeds(t *testing.T) {
 		}
 	}
 	for _, line := range said {
-		for _, never := range []string{"CLAUDE", "OPENAI", "RUST_LOG", "GOMAXPROCS=7", "WIRE_HOME=/elsewhere", "WIRE_QUIET"} {
+		for _, never := range []string{"CLAUDE", "OPENAI", "RUST_LOG", "GOMAXPROCS=7", "WIRE_HOME=/elsewhere", "WIRE_QUIET", "WIRE_INSECURE"} {
 			if strings.HasPrefix(line, never) {
 				t.Errorf("has %q", line)
 			}
