@@ -21,7 +21,8 @@ import (
 )
 
 // cmdSetJSON changes one value of a JSON file in place, as programs do that know nothing of locks: members and
-// indices separated by slashes, in which %ESC% clears a terminal, then the value as JSON; "-" removes it.
+// indices separated by slashes, in which %ESC% clears a terminal, then the value as JSON; "-" removes it, "@PATH" is
+// what the file has there.
 func cmdSetJSON(ts *testscript.TestScript, neg bool, args []string) {
 	want(ts, neg, args, 3, "setjson FILE PATH VALUE...")
 	path := ts.MkAbs(args[0])
@@ -31,7 +32,11 @@ func cmdSetJSON(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(json.Unmarshal(data, &doc))
 	for pairs := args[1:]; len(pairs) > 1; pairs = pairs[2:] {
 		var value any
-		if pairs[1] != "-" {
+		switch from, copied := strings.CutPrefix(pairs[1], "@"); {
+		case copied:
+			value, err = getIn(doc, strings.Split(from, "/"))
+			ts.Check(err)
+		case pairs[1] != "-":
 			ts.Check(json.Unmarshal([]byte(pairs[1]), &value))
 		}
 		at := strings.Split(escaped(pairs[0]), "/")
@@ -40,6 +45,17 @@ func cmdSetJSON(ts *testscript.TestScript, neg bool, args []string) {
 	data, err = json.MarshalIndent(doc, "", "  ")
 	ts.Check(err)
 	ts.Check(os.WriteFile(path, data, 0o600))
+}
+
+func getIn(doc any, at []string) (any, error) {
+	for _, name := range at {
+		m, ok := doc.(map[string]any)
+		if !ok {
+			return nil, fmt.Errorf("no member %q", name)
+		}
+		doc = m[name]
+	}
+	return doc, nil
 }
 
 func setIn(doc any, at []string, value any, remove bool) error {
