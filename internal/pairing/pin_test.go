@@ -59,6 +59,7 @@ func TestPinCard(t *testing.T) {
 	renamed := identity.NewCard("carl", "", keyOf(t, "carl").Public())
 	renamed["handle"] = "bob"
 	odd := identity.NewCard("../x", "", keyOf(t, "odd").Public())
+	nameless := identity.NewCard("", "", keyOf(t, "nameless").Public())
 	other := identity.NewCard("dora", "", keyOf(t, "dora").Public())
 	other["did"] = "did:wire:dora-00000000"
 	sameKey := identity.NewCard("alias", "", keyOf(t, "me").Public())
@@ -79,6 +80,7 @@ func TestPinCard(t *testing.T) {
 		{"a forged name", forged, "peer card signature invalid: signature did not verify"},
 		{"handle and DID of two", sign(renamed, "carl"), "peer card refused: "},
 		{"a path for a handle", sign(odd, "odd"), "peer card refused: "},
+		{"no handle", sign(nameless, "nameless"), "peer card refused: "},
 		{"a DID of another key", sign(other, "dora"), "peer card refused: "},
 		{"oneself", card(t, "me", "me"), "refusing to add self"},
 		{"one's own key under another handle", sign(sameKey, "me"), "refusing to add self"},
