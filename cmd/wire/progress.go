@@ -95,7 +95,7 @@ func (p *progress) advice(r reconcile.Result) string {
 		return "read " + p.fleet.machine.Session(r.Change.Subjects[0]).NotifyLog() + ", then `" + again + "`"
 	case reconcile.PairMesh:
 		return "repair the named homes, then `" + again + "`; the other edges are done"
-	case reconcile.StopAll, reconcile.StopDaemon, reconcile.StopDuplicate, reconcile.StopNotify, reconcile.StopRelay, reconcile.DestroySession:
+	case reconcile.StopAll, reconcile.StopDaemon, reconcile.StopDuplicate, reconcile.StopLeftover, reconcile.StopNotify, reconcile.StopRelay, reconcile.DestroySession:
 		return "look at the process or file it names, then run it again"
 	}
 	return "remove the cause, then `" + again + "` goes on from here"
