@@ -82,7 +82,7 @@ func StatusOf(d *spec.Desired, o Observed) Status {
 		Drift:     p.Changes,
 		Findings:  slices.Concat(p.Blocked, p.Notes, Beside(d, o)),
 		Unmanaged: p.Unmanaged,
-		Converged: p.Converged(),
+		Converged: p.Converged() && (o.Watcher.Refused == "" || o.Watcher.Other),
 	}
 	if o.Federation.Fact != "" {
 		st.Relays = append(st.Relays, relayStatus(d.Federation.URL, o.Federation))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"reflect"
 	"slices"
@@ -56,6 +57,7 @@ type Watcher struct {
 	retries int                          // passes in a row that left something to do
 	alarm   time.Time                    // when to look again whatever happens
 	wanted  atomic.Pointer[spec.Desired] // in force
+	lock    fs.FileInfo                  // the watch lock that this process holds
 	note    home.WatchNote
 	noted   home.WatchNote // as it was last written
 }
@@ -113,8 +115,11 @@ func (w *Watcher) Run(ctx context.Context) error {
 	var last time.Time
 	for {
 		triggers, ok := w.queue.next(ctx, calm{last: last, resync: w.Resync, alarm: w.alarm})
-		if !ok {
+		switch {
+		case !ok:
 			return w.Machine.DropWatchNote()
+		case !w.Machine.Watches(w.lock):
+			return fmt.Errorf("%s was removed: nobody is kept out of it any more", w.Machine.WatchLife())
 		}
 		w.pass(ctx, triggers)
 		last = time.Now()
@@ -129,6 +134,9 @@ func (w *Watcher) introduce() error {
 	}
 	w.note.PID, w.note.StartTicks, w.note.Owner, w.note.Listen = life.PID, life.StartTicks, w.Wanted().Owner, w.Listen
 	w.note.Sessions = names(w.Wanted())
+	if w.lock, err = os.Stat(w.Machine.WatchLife()); err != nil {
+		return err
+	}
 	return errors.Join(w.Machine.Passed(time.Time{}), w.save())
 }
 

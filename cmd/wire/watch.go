@@ -60,7 +60,7 @@ func (c *applyCmd) watch(a *app) error {
 		listening = listener.Addr().String()
 	}
 
-	k := newKeeper(slog.New(logHandler(a.err, c.LogFormat)))
+	k := newKeeper(slog.New(logHandler(a.err, c.LogFormat)), f.client)
 	w := f.watcher(a, c, k.event, listening)
 	k.log.Info("watching", "file", f.path, "resync", c.Resync, "pid", os.Getpid(), "listen", listening)
 	var g run.Group

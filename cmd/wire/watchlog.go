@@ -6,6 +6,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"wirefleet.dev/wire/internal/relay/client"
 	"wirefleet.dev/wire/internal/vitals"
 	"wirefleet.dev/wire/reconcile"
 )
@@ -22,14 +23,17 @@ func logHandler(w io.Writer, format string) slog.Handler {
 type keeper struct {
 	log     *slog.Logger
 	vitals  *vitals.Vitals
-	rest    *time.Timer // gives memory back after a burst
+	rest    *time.Timer // after a burst, gives memory back and lets connections go
 	blocked map[string]bool
 	failing string // why the last pass failed; it is logged once
 	limping string // likewise, what went wrong beside
 }
 
-func newKeeper(log *slog.Logger) *keeper {
-	rest := time.AfterFunc(time.Hour, debug.FreeOSMemory)
+func newKeeper(log *slog.Logger, c *client.Client) *keeper {
+	rest := time.AfterFunc(time.Hour, func() {
+		c.Close() // each of them costs the relay as much as us
+		debug.FreeOSMemory()
+	})
 	rest.Stop()
 	return &keeper{log: log, vitals: newVitals(), rest: rest, blocked: map[string]bool{}}
 }

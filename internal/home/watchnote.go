@@ -24,6 +24,12 @@ type WatchNote struct {
 	Listen     string         `json:"listen,omitempty"`   // where /healthz and /metrics are
 }
 
+// Watches says whether the watch lock is still the one that was seen before.
+func (m Machine) Watches(lock fs.FileInfo) bool {
+	now, err := os.Stat(m.WatchLife())
+	return err == nil && os.SameFile(now, lock)
+}
+
 func (m Machine) watchNote() string { return join(m.Root, "watch.json") }
 
 // ReadWatchNote is the zero note where there is none, or none that parses: it is only news.
