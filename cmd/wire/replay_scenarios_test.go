@@ -54,7 +54,17 @@ var scenariosScript = script{
 		"broken-daemon.daemons-after-upgrade": {check: daemons},
 		"broken-daemon.relay-down-status":     {before: down(localRelay)},
 		"destroy.without-force":               {before: up(localRelay)},
-		"destroy.daemons":                     {check: daemons},
+		"destroy.destroy": {row: "destroy-unpins", ours: alsoChanged(
+			"M "+userRoot+"/atlas/config/wire/trust.json", "M "+userRoot+"/boreas/config/wire/trust.json")},
+		"destroy.peers-still-pinned": {row: "destroy-unpins", ours: func(_ *world, r *record) {
+			r.JSON, _ = json.Marshal(slices.DeleteFunc(asJSON(string(r.JSON)).([]any), func(p any) bool {
+				return p.(map[string]any)["handle"] == "corvus"
+			}))
+		}},
+		"destroy.mesh":         {row: "destroy-unpins", ours: documentOf(freshEdge)},
+		"destroy.push-to-gone": {row: "destroy-unpins", ours: documentOf(func(doc map[string]any) { doc["pushed"] = []any{} })},
+		"destroy.recreate":     {row: "no-pending-pair-directory", ours: unchanged("/pending-pair/")},
+		"destroy.daemons":      {check: daemons},
 	},
 }.differing(map[string]step{
 	"first-session.doctor-before":      examined("this home", "identity WARN"),
@@ -66,6 +76,18 @@ var scenariosScript = script{
 	"broken-daemon.relay-down-status":  {row: "status-without-tokens daemons-of-this-home requests-do-not-reappear", ours: together(withoutTokens, ownOrphans.ours, nobodyWaits, positionAside)},
 	"broken-daemon.relay-down-doctor":  examined("boreas", "daemon PASS", "slots WARN"),
 })
+
+// freshEdge: the sisters have pulled a moment ago, when they fetched what the destroyed one had sent.
+func freshEdge(doc map[string]any) {
+	edge := doc["edges"].([]any)[0].(map[string]any)
+	edge["status"] = "healthy"
+	for _, d := range edge["directions"].(map[string]any) {
+		direction := d.(map[string]any)
+		direction["last_pull_at_unix"], direction["silent_secs"] = 1795577354, 0
+	}
+	sum := doc["summary"].(map[string]any)
+	sum["healthy"], sum["stale"] = 1, 0
+}
 
 // emptyPeers: relay.json has an object for peers from the start.
 func emptyPeers(_ *world, r *record) {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -157,7 +158,7 @@ func cmdFetch(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 }
 
-// cmdMetric waits until the watcher's /metrics has that line.
+// cmdMetric waits until the watcher's /metrics has that line; one that starts with ^ is a regular expression.
 func cmdMetric(ts *testscript.TestScript, neg bool, args []string) {
 	want(ts, neg, args, 1, "metric LINE")
 	ts.Check(until(func() error {
@@ -167,7 +168,11 @@ func cmdMetric(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		defer resp.Body.Close()
 		body, err := io.ReadAll(resp.Body)
-		if err == nil && !slices.Contains(strings.Split(string(body), "\n"), args[0]) {
+		has := slices.Contains(strings.Split(string(body), "\n"), args[0])
+		if strings.HasPrefix(args[0], "^") {
+			has = regexp.MustCompile("(?m)" + args[0]).Match(body)
+		}
+		if err == nil && !has {
 			err = fmt.Errorf("no %s in:\n%s", args[0], body)
 		}
 		return err
