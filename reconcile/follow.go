@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"io/fs"
 	"slices"
@@ -24,9 +25,12 @@ type follower struct {
 	passes string // a file whose touching wakes, too: how others learn of a watcher's passes
 
 	mu     sync.Mutex
-	files  *fsnotify.Watcher // nil as long as the system grants none
-	spec   map[string]bool   // paths whose change may change what wire.yaml is
-	dirs   map[string]bool   // watched
+	files  *fsnotify.Watcher            // nil as long as the system grants none
+	spec   map[string]bool              // paths whose change may change what wire.yaml is
+	dirs   map[string]bool              // watched
+	moved  map[string]bool              // files in which cursors move, written since the last look
+	other  bool                         // something else has changed since then
+	fixed  map[string][sha256.Size]byte // what such a file held beside its cursors when it was looked at last
 	procs  map[proc]*process.Proc
 	relays map[string]context.CancelFunc
 }
@@ -37,7 +41,10 @@ type proc struct {
 }
 
 func newFollower(ask func(Trigger)) *follower {
-	return &follower{ask: ask, spec: map[string]bool{}, dirs: map[string]bool{}, procs: map[proc]*process.Proc{}, relays: map[string]context.CancelFunc{}}
+	return &follower{
+		ask: ask, spec: map[string]bool{}, dirs: map[string]bool{}, moved: map[string]bool{}, fixed: map[string][sha256.Size]byte{},
+		procs: map[proc]*process.Proc{}, relays: map[string]context.CancelFunc{},
+	}
 }
 
 func (f *follower) close() {
@@ -111,6 +118,9 @@ func (f *follower) run(files *fsnotify.Watcher) {
 			if !ok {
 				return
 			}
+			f.mu.Lock()
+			f.other = true
+			f.mu.Unlock()
 			f.ask(TriggerFile) // an overflow lost events
 			f.ask(TriggerState)
 		}
@@ -132,13 +142,40 @@ func (f *follower) event(e fsnotify.Event) {
 	if e.Has(fsnotify.Remove) || e.Has(fsnotify.Rename) {
 		delete(f.dirs, e.Name) // as a watched directory; what comes to be in its place is another one
 	}
+	tells := home.Tells(e.Name)
+	switch {
+	case !tells:
+	case home.HasCursors(e.Name):
+		f.moved[e.Name] = true
+	default:
+		f.other = true
+	}
 	f.mu.Unlock()
 	switch {
 	case isSpec:
 		f.ask(TriggerFile)
-	case home.Tells(e.Name):
+	case tells:
 		f.ask(TriggerState)
 	}
+}
+
+// onlyCursors says whether nothing but cursors has moved since it was asked last: messages flow, or daemons of
+// the reference rewrite relay.json in every cycle. That is no reason to look at a whole machine every second.
+func (f *follower) onlyCursors() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	only := !f.other && len(f.moved) > 0
+	f.other = false
+	for path := range f.moved {
+		delete(f.moved, path)
+		now, err := home.BesideCursors(path)
+		before, known := f.fixed[path]
+		if err != nil || !known || now != before {
+			only = false
+		}
+		f.fixed[path] = now
+	}
+	return only
 }
 
 // dirsOf are the directories of a machine in which drift shows: the sessions root, and of each of the named

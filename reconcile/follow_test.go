@@ -211,6 +211,57 @@ func TestFollowsState(t *testing.T) {
 	e.first(t, TriggerFile, func() { put(t, fence, "x") })
 }
 
+// Cursors that move are no reason to look at everything.
+func TestOnlyCursors(t *testing.T) {
+	m := home.Machine{Root: filepath.Join(t.TempDir(), "sessions")}
+	s, other := m.Session("api"), m.Session("web")
+	must(t, s.Ensure())
+	must(t, other.Ensure())
+	f, e := follow(t)
+	_, err := f.watchFiles("", dirsOf(m, []string{"api", "web"}))
+	must(t, err)
+	text := `{"peers":{"web":{"slot_id":"%p"}},"self":{"slot_id":"%s","last_pulled_event_id":"%c","last_pulled_event_id_local":"%c"}}`
+	write := func(s home.Session, peer, slot, cursor string) func() {
+		return func() {
+			put(t, s.RelayFile(), strings.NewReplacer("%p", peer, "%s", slot, "%c", cursor).Replace(text))
+		}
+	}
+	steps := []struct {
+		what string
+		do   func()
+		want bool
+	}{
+		{"seen for the first time", write(s, "p", "s", "1"), false},
+		{"a cursor moved", write(s, "p", "s", "2"), true},
+		{"and again", write(s, "p", "s", "3"), true},
+		{"a slot, too", write(s, "p", "t", "4"), false},
+		{"a cursor", write(s, "p", "t", "5"), true},
+		{"a peer", write(s, "q", "t", "5"), false},
+		{"another session's", write(other, "p", "s", "1"), false},
+		{"cursors of both", func() { write(s, "q", "t", "6")(); write(other, "p", "s", "2")() }, true},
+		{"a cursor, and another file", func() { write(s, "q", "t", "7")(); put(t, s.DaemonPID(), "7") }, false},
+		{"what does not parse", func() { put(t, s.RelayFile(), "{") }, false},
+		{"as it was", write(s, "q", "t", "8"), false},
+		{"removed", func() { must(t, os.Remove(s.RelayFile())) }, false},
+	}
+	for _, step := range steps {
+		step.do()
+		e.hear(t, TriggerState)
+		// Events of one step are several; the fence comes behind them.
+		fence := filepath.Join(t.TempDir(), "wire.yaml")
+		_, err := f.watchFiles(fence, dirsOf(m, []string{"api", "web"}))
+		must(t, err)
+		put(t, fence, "")
+		e.hear(t, TriggerFile)
+		if got := f.onlyCursors(); got != step.want {
+			t.Errorf("%s: %v", step.what, got)
+		}
+	}
+	if f.onlyCursors() {
+		t.Error("nothing happened, and only cursors moved")
+	}
+}
+
 // A pass of the watcher wakes those who wait, and only them.
 func TestFollowsPasses(t *testing.T) {
 	m := home.Machine{Root: t.TempDir()}

@@ -59,14 +59,19 @@ func (q *queue) ask(t Trigger) {
 
 // calm is what next goes by beside what was asked.
 type calm struct {
-	last   time.Time     // when the last pass ended
-	resync time.Duration // ±20 %
-	alarm  time.Time     // when to look again whatever happens; zero for never
+	last   time.Time // when the last pass ended
+	resync time.Time // when to look although nothing has happened
+	alarm  time.Time // when something is due; zero for never
+}
+
+// resyncAfter is when to look again if nothing happens: d after last, ±20 %.
+func resyncAfter(last time.Time, d time.Duration) time.Time {
+	return last.Add(time.Duration(float64(d) * (0.8 + 0.4*rand.Float64())))
 }
 
 // next waits until a pass is due and takes what asked for it; false when ctx has ended.
 func (q *queue) next(ctx context.Context, c calm) ([]Trigger, bool) {
-	resync := time.NewTimer(time.Duration(float64(c.resync) * (0.8 + 0.4*rand.Float64())))
+	resync := time.NewTimer(time.Until(c.resync))
 	defer resync.Stop()
 	var alarm <-chan time.Time
 	if !c.alarm.IsZero() {

@@ -29,7 +29,7 @@ func watching(t *testing.T, resync, each time.Duration, during func(*passes)) []
 		defer close(done)
 		var last time.Time
 		for {
-			triggers, ok := p.next(ctx, calm{last: last, resync: resync})
+			triggers, ok := p.next(ctx, calm{last: last, resync: resyncAfter(time.Now(), resync)})
 			if !ok {
 				return
 			}
@@ -144,14 +144,14 @@ func TestAlarm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueue()
 		began := time.Now()
-		got, ok := q.next(t.Context(), calm{resync: time.Hour, alarm: began.Add(3 * time.Second)})
+		got, ok := q.next(t.Context(), calm{resync: began.Add(time.Hour), alarm: began.Add(3 * time.Second)})
 		if !ok || !slices.Equal(got, []Trigger{TriggerBackoff}) || time.Since(began) != 3*time.Second {
 			t.Errorf("%v, %v after %v", got, ok, time.Since(began))
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		q.ask(TriggerState)
-		if _, ok := q.next(ctx, calm{last: time.Now().Add(time.Hour), resync: time.Hour}); ok {
+		if _, ok := q.next(ctx, calm{last: time.Now().Add(time.Hour), resync: began.Add(time.Hour)}); ok {
 			t.Error("a pass after the end")
 		}
 	})

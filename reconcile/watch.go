@@ -112,17 +112,21 @@ func (w *Watcher) Run(ctx context.Context) error {
 		return err
 	}
 	w.Wake(TriggerStart)
-	var last time.Time
+	c := calm{resync: resyncAfter(time.Now(), w.Resync)}
 	for {
-		triggers, ok := w.queue.next(ctx, calm{last: last, resync: w.Resync, alarm: w.alarm})
+		triggers, ok := w.queue.next(ctx, c)
 		switch {
 		case !ok:
 			return w.Machine.DropWatchNote()
 		case !w.Machine.Watches(w.lock):
 			return fmt.Errorf("%s was removed: nobody is kept out of it any more", w.Machine.WatchLife())
+		case slices.Equal(triggers, []Trigger{TriggerState}) && w.follow.onlyCursors():
+			c.last = time.Now() // it was a look, if a short one
+			continue
 		}
 		w.pass(ctx, triggers)
-		last = time.Now()
+		c.last, c.alarm = time.Now(), w.alarm
+		c.resync = resyncAfter(c.last, w.Resync)
 	}
 }
 

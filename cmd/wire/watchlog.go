@@ -18,8 +18,15 @@ func logHandler(w io.Writer, format string) slog.Handler {
 	return slog.NewTextHandler(w, nil)
 }
 
-// keeper makes log lines and figures of what a watcher reports. Messages are constant and values are pairs:
-// programs read them.
+// keeper makes log lines and figures of what a watcher reports. Messages are constant and values are pairs,
+// for programs read them:
+//
+//	watching, stopping, stopped watching
+//	file in force; file refused, the last good one stays in force (error)
+//	changed, change failed, change skipped, change takes long (kind, subject, reason, took, error)
+//	cannot be repaired (subject, code, reason, next); no longer so (what)
+//	pass (triggers, rounds, changes, left, took), of passes that did something
+//	pass failed (triggers, error); hampered (error), of what went wrong beside
 type keeper struct {
 	log     *slog.Logger
 	vitals  *vitals.Vitals
