@@ -68,6 +68,7 @@ func commands() []command {
 		{"doctor", "Examine this home, and say what repairs it.", "upkeep", func() any { return new(doctorCmd) }},
 		{"upgrade", "Replace the daemons by those of this program.", "upkeep", func() any { return new(upgradeCmd) }},
 		{"service", "Have the service manager keep daemon, relay or continuous mode.", "upkeep", func() any { return new(serviceCmd) }},
+		{"completion", "Print a script that completes command lines in a shell.", "upkeep", func() any { return new(completionCmd) }},
 		{"diag", "Trace what a session pulls.", "upkeep", func() any { return new(diagCmd) }},
 		{"pair", "Make an identity and pair by code phrase.", "later", func() any { return new(pairCmd) }},
 		{"pair-host", "Begin a pairing by code phrase.", "later", func() any { return new(pairHostCmd) }},

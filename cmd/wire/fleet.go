@@ -19,7 +19,7 @@ import (
 
 // fileFlag names the wire.yaml of a fleet command.
 type fileFlag struct {
-	File string `short:"f" placeholder:"FILE" help:"The wire.yaml; - for standard input. Default: ./wire.yaml, else the one in wire's config directory."`
+	File string `short:"f" placeholder:"FILE" complete:"files" help:"The wire.yaml; - for standard input. Default: ./wire.yaml, else the one in wire's config directory."`
 }
 
 // jsonFlag asks for one document on stdout.
@@ -29,7 +29,7 @@ type jsonFlag struct {
 
 // onlyFlag limits a fleet command to some sessions.
 type onlyFlag struct {
-	Only []string `placeholder:"NAME" help:"Only this session; may be repeated."`
+	Only []string `placeholder:"NAME" complete:"sessions" help:"Only this session; may be repeated."`
 }
 
 // fleet is a wire.yaml on this machine. It takes no session from the working directory: the result is the

@@ -146,7 +146,7 @@ func (c *peersCmd) Run(a *app) error {
 }
 
 type pinCmd struct {
-	CardFile string `arg:"" name:"card-file" help:"The peer's agent card."`
+	CardFile string `arg:"" name:"card-file" complete:"files" help:"The peer's agent card."`
 	jsonFlag
 }
 
@@ -191,7 +191,7 @@ type profileCmd struct {
 }
 
 type profileSetCmd struct {
-	Field string `arg:"" help:"display_name, emoji, motto, vibe, pronouns, avatar_url, handle, now, listed or role."`
+	Field string `arg:"" complete:"display_name,emoji,motto,vibe,pronouns,avatar_url,handle,now,listed,role" help:"display_name, emoji, motto, vibe, pronouns, avatar_url, handle, now, listed or role."`
 	Value string `arg:"" help:"JSON where it parses as such, else text."`
 	jsonFlag
 }
@@ -209,7 +209,7 @@ func (c *profileSetCmd) Run(a *app) error {
 }
 
 type profileClearCmd struct {
-	Field string `arg:"" help:"Which."`
+	Field string `arg:"" complete:"display_name,emoji,motto,vibe,pronouns,avatar_url,handle,now,listed,role" help:"Which."`
 	jsonFlag
 }
 

@@ -106,7 +106,12 @@ func execute(ctx context.Context, args []string, s streams) int {
 		return code
 	}
 	a := &app{streams: s, ctx: ctx, env: home.OSEnv()}
-	err := a.dispatch(args)
+	var err error
+	if len(args) > 0 && args[0] == completeVerb {
+		err = a.complete(args[1:])
+	} else {
+		err = a.dispatch(args)
+	}
 	var status exit
 	var wrong *misuse
 	switch {
@@ -135,6 +140,18 @@ func (a *app) dispatch(args []string) error {
 	if adopts(args) {
 		a.adopted()
 	}
+	parser, err := a.parser(args)
+	if err != nil {
+		return err
+	}
+	if err := strict(parser.Model.Node, args); err != nil {
+		return err
+	}
+	return a.run(parser, args)
+}
+
+// parser is the model that args need.
+func (a *app) parser(args []string) (*kong.Kong, error) {
 	a.program = &program{}
 	options := []kong.Option{
 		kong.Name("wire"),
@@ -147,14 +164,7 @@ func (a *app) dispatch(args []string) error {
 	for _, c := range selected(args) {
 		options = append(options, c.option())
 	}
-	parser, err := kong.New(a.program, options...)
-	if err != nil {
-		return err
-	}
-	if err := strict(parser.Model.Node, args); err != nil {
-		return err
-	}
-	return a.run(parser, args)
+	return kong.New(a.program, options...)
 }
 
 // adopts says whether args are for the session of the working directory. The reference looks for it before it

@@ -21,9 +21,9 @@ type meshCmd struct {
 type meshBroadcastCmd struct {
 	jsonFlag
 	Body    string   `arg:"" help:"Text, @FILE, or - for standard input."`
-	Kind    string   `default:"claim" help:"Kind of the message."`
-	Scope   string   `default:"local" help:"Which endpoints may take it: local, federation or both."`
-	Exclude []string `placeholder:"PEER" help:"Leave this peer out; may be repeated."`
+	Kind    string   `default:"claim" complete:"decision,heartbeat,claim,ack,agent_card,trust_add_key,trust_revoke_key,wire_open,wire_close" help:"Kind of the message."`
+	Scope   string   `default:"local" complete:"local,federation,both" help:"Which endpoints may take it: local, federation or both."`
+	Exclude []string `placeholder:"PEER" complete:"peers" help:"Leave this peer out; may be repeated."`
 	Noreply bool     `help:"Says that no answer is expected; changes nothing."`
 }
 
@@ -105,9 +105,9 @@ type meshRouteCmd struct {
 	jsonFlag
 	Role     string   `arg:"" help:"The role that the receiver's card names."`
 	Body     string   `arg:"" help:"Text, @FILE, or - for standard input."`
-	Strategy string   `default:"round-robin" help:"Whom of several to choose: round-robin, first or random."`
-	Exclude  []string `placeholder:"PEER" help:"Leave this peer out; may be repeated."`
-	Kind     string   `default:"claim" help:"Kind of the message."`
+	Strategy string   `default:"round-robin" complete:"round-robin,first,random" help:"Whom of several to choose: round-robin, first or random."`
+	Exclude  []string `placeholder:"PEER" complete:"peers" help:"Leave this peer out; may be repeated."`
+	Kind     string   `default:"claim" complete:"decision,heartbeat,claim,ack,agent_card,trust_add_key,trust_revoke_key,wire_open,wire_close" help:"Kind of the message."`
 }
 
 func (c *meshRouteCmd) Run(a *app) error {

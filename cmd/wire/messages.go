@@ -53,8 +53,8 @@ func (a *app) initializedIn() (home.Env, home.Session, error) {
 
 type sendCmd struct {
 	jsonFlag
-	Peer       string  `arg:"" help:"The peer's handle."`
-	KindOrBody string  `arg:"" name:"kind-or-body" help:"The body, or its kind where a body follows (default kind: claim)."`
+	Peer       string  `arg:"" complete:"peers" help:"The peer's handle."`
+	KindOrBody string  `arg:"" name:"kind-or-body" complete:"decision,heartbeat,claim,ack,agent_card,trust_add_key,trust_revoke_key,wire_open,wire_close" help:"The body, or its kind where a body follows (default kind: claim)."`
 	Body       *string `arg:"" optional:"" help:"Text, @FILE, or - for standard input."`
 	Deadline   *string `placeholder:"WHEN" help:"When it stops to matter: RFC 3339, or 30m, 2h, 1d from now."`
 }
@@ -142,7 +142,7 @@ var errNotUTF8 = errors.New("stream did not contain valid UTF-8")
 type pushCmd struct {
 	jsonFlag
 	Strict bool   `help:"Exit 1 if anything could not be delivered."`
-	Peer   string `arg:"" optional:"" help:"Only this peer."`
+	Peer   string `arg:"" optional:"" complete:"peers" help:"Only this peer."`
 }
 
 func (c *pushCmd) Run(a *app) error {
@@ -214,7 +214,7 @@ func (c *pullCmd) Run(a *app) error {
 
 type tailCmd struct {
 	jsonFlag
-	Peer  string `arg:"" optional:"" help:"Only this peer."`
+	Peer  string `arg:"" optional:"" complete:"peers" help:"Only this peer."`
 	Limit int    `default:"0" help:"Stop after this many; 0: all."`
 }
 

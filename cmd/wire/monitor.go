@@ -12,7 +12,7 @@ import (
 
 type monitorCmd struct {
 	jsonFlag
-	Peer             string `placeholder:"PEER" help:"Only what this peer sends."`
+	Peer             string `placeholder:"PEER" complete:"peers" help:"Only what this peer sends."`
 	IncludeHandshake bool   `help:"Also pair_drop, pair_drop_ack and heartbeat."`
 	IntervalMs       int    `default:"500" help:"How often to look where the system tells of no change; at least 50."`
 	Replay           int    `default:"0" help:"First print the newest so many that are stored."`

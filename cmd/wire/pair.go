@@ -14,7 +14,7 @@ import (
 )
 
 type addCmd struct {
-	Handle      string `arg:"" help:"nick@domain, or the name of a session of this machine."`
+	Handle      string `arg:"" complete:"sessions" help:"nick@domain, or the name of a session of this machine."`
 	Relay       string `placeholder:"RELAY" help:"The relay to ask instead of https://<domain>."`
 	LocalSister bool   `help:"HANDLE is a session of this machine."`
 	jsonFlag
@@ -99,7 +99,7 @@ func (c *addCmd) sister(a *app) error {
 }
 
 type acceptCmd struct {
-	Peer string `arg:"" help:"Whose request; what follows an @ does not count."`
+	Peer string `arg:"" complete:"requests" help:"Whose request; what follows an @ does not count."`
 	jsonFlag
 }
 
@@ -137,7 +137,7 @@ func (a *app) sayAccepted(added pairing.Added, handle string, asJSON bool) error
 }
 
 type rejectCmd struct {
-	Peer string `arg:"" help:"Whose request; what follows an @ does not count."`
+	Peer string `arg:"" complete:"requests" help:"Whose request; what follows an @ does not count."`
 	jsonFlag
 }
 
@@ -231,7 +231,7 @@ func inboundDocuments(requests []home.Inbound) any {
 }
 
 type forgetCmd struct {
-	Handle string `arg:"" help:"The peer, as relay.json and trust.json have it."`
+	Handle string `arg:"" complete:"peers" help:"The peer, as relay.json and trust.json have it."`
 	Purge  bool   `help:"Also delete the messages from and for it."`
 	jsonFlag
 }

@@ -61,7 +61,7 @@ func (c *daemonCmd) Run(a *app) error {
 type notifyCmd struct {
 	jsonFlag
 	Interval int    `default:"2" help:"Seconds between two looks where the system tells of no change."`
-	Peer     string `placeholder:"PEER" help:"Only what this peer sends."`
+	Peer     string `placeholder:"PEER" complete:"peers" help:"Only what this peer sends."`
 	Once     bool   `help:"Show what is there and exit."`
 }
 

@@ -8,8 +8,8 @@ import (
 
 type reactorCmd struct {
 	OnEvent       string `required:"" help:"Shell command to run for each event: JSON on its stdin, WIRE_EVENT_PEER, WIRE_EVENT_ID and WIRE_EVENT_KIND in its environment."`
-	Peer          string `placeholder:"PEER" help:"Only events of this peer."`
-	Kind          string `placeholder:"KIND" help:"Only events of this type, or with this number."`
+	Peer          string `placeholder:"PEER" complete:"peers" help:"Only events of this peer."`
+	Kind          string `placeholder:"KIND" complete:"decision,heartbeat,claim,ack,agent_card,trust_add_key,trust_revoke_key,wire_open,wire_close" help:"Only events of this type, or with this number."`
 	VerifiedOnly  bool   `help:"Only events whose signature counts; it is always so."`
 	Interval      int    `default:"2" help:"Seconds between two looks where the system tells of no change."`
 	Once          bool   `help:"Handle what is there and exit."`

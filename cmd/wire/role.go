@@ -56,7 +56,7 @@ func (c *roleClearCmd) Run(a *app) error {
 
 type roleGetCmd struct {
 	jsonFlag
-	Peer string `arg:"" optional:"" help:"A peer; default: this session."`
+	Peer string `arg:"" optional:"" complete:"peers" help:"A peer; default: this session."`
 }
 
 func (c *roleGetCmd) Run(a *app) error {

@@ -22,7 +22,7 @@ type serviceCmd struct {
 // serviceFlags say what a unit keeps; by default the daemon of the default home.
 type serviceFlags struct {
 	LocalRelay bool   `help:"The relay of this machine's sessions, on 127.0.0.1:8771."`
-	Watch      string `placeholder:"FILE" help:"Continuous mode: keep the sessions as this wire.yaml says."`
+	Watch      string `placeholder:"FILE" complete:"files" help:"Continuous mode: keep the sessions as this wire.yaml says."`
 	jsonFlag
 }
 

@@ -336,7 +336,7 @@ func detail(who string, d census.Direction, stale int64) string {
 
 type sessionEnvCmd struct {
 	jsonFlag
-	Name *string `arg:"" optional:"" help:"The session; default: that of the working directory."`
+	Name *string `arg:"" optional:"" complete:"sessions" help:"The session; default: that of the working directory."`
 }
 
 func (c *sessionEnvCmd) Run(a *app) error {

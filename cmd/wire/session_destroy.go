@@ -12,7 +12,7 @@ import (
 
 type sessionDestroyCmd struct {
 	jsonFlag
-	Name    string `arg:"" help:"The session."`
+	Name    string `arg:"" complete:"sessions" help:"The session."`
 	Force   bool   `help:"Really do it."`
 	NoTrash bool   `help:"Do not keep key, card and relay.json for 7 days, from where session restore brings them back."`
 }

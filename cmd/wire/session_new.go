@@ -24,7 +24,7 @@ func (a *app) waiting(h home.Holder) {
 
 type sessionNewCmd struct {
 	jsonFlag
-	Name       *string `arg:"" optional:"" help:"The session; default: derived from the working directory."`
+	Name       *string `arg:"" optional:"" complete:"sessions" help:"The session; default: derived from the working directory."`
 	Relay      *string `placeholder:"RELAY" help:"Federation relay for slot and handle. [default: https://wireup.net]"`
 	WithLocal  bool    `help:"Also a slot on the relay of this machine."`
 	LocalRelay *string `placeholder:"LOCAL_RELAY" help:"The relay of this machine. [default: http://127.0.0.1:8771]"`

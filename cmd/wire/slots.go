@@ -67,7 +67,7 @@ func (a *app) lastPull(s home.Session, conn *client.Client, verb string) func(co
 }
 
 type addPeerSlotCmd struct {
-	Handle    string `arg:"" help:"The peer."`
+	Handle    string `arg:"" complete:"peers" help:"The peer."`
 	URL       string `arg:"" name:"url" help:"Its relay."`
 	SlotID    string `arg:"" help:"Its slot there."`
 	SlotToken string `arg:"" help:"The slot's token."`
@@ -146,7 +146,7 @@ type responderCmd struct {
 }
 
 type responderSetCmd struct {
-	Status string `arg:"" help:"online, offline, oauth_locked, rate_limited or degraded."`
+	Status string `arg:"" complete:"online,offline,oauth_locked,rate_limited,degraded" help:"online, offline, oauth_locked, rate_limited or degraded."`
 	Reason string `placeholder:"REASON" help:"Why."`
 	jsonFlag
 }
@@ -176,7 +176,7 @@ func (c *responderSetCmd) Run(a *app) error {
 }
 
 type responderGetCmd struct {
-	Peer string `arg:"" optional:"" help:"Whose. Default: the own one."`
+	Peer string `arg:"" optional:"" complete:"peers" help:"Whose. Default: the own one."`
 	jsonFlag
 }
 

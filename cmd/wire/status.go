@@ -8,8 +8,8 @@ import (
 )
 
 type statusCmd struct {
-	File string `short:"f" placeholder:"FILE" help:"Show the fleet of this wire.yaml instead; - for standard input."`
-	Peer string `placeholder:"PEER" help:"Show how a peer is instead: whether it reads its mail."`
+	File string `short:"f" placeholder:"FILE" complete:"files" help:"Show the fleet of this wire.yaml instead; - for standard input."`
+	Peer string `placeholder:"PEER" complete:"peers" help:"Show how a peer is instead: whether it reads its mail."`
 	jsonFlag
 }
 

@@ -11,7 +11,7 @@ import (
 
 type verifyCmd struct {
 	jsonFlag
-	Path string `arg:"" help:"A file with one event, or - for standard input."`
+	Path string `arg:"" complete:"files" help:"A file with one event, or - for standard input."`
 }
 
 func (c *verifyCmd) Run(a *app) error {

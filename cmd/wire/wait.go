@@ -10,7 +10,7 @@ import (
 type waitCmd struct {
 	fileFlag
 	jsonFlag
-	For     string        `default:"converged" placeholder:"GOAL" help:"converged, daemons, mesh, or the name of a session."`
+	For     string        `default:"converged" placeholder:"GOAL" complete:"converged,daemons,mesh,sessions" help:"converged, daemons, mesh, or the name of a session."`
 	Timeout time.Duration `default:"60s" help:"Give up after this long."`
 }
 

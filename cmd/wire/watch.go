@@ -27,7 +27,7 @@ type watchFlags struct {
 	Watch     bool          `help:"Stay, and keep the machine as the file says."`
 	Resync    time.Duration `default:"60s" help:"With --watch: look at least this often, whatever happens."`
 	Listen    string        `placeholder:"HOST:PORT" help:"With --watch: answer /healthz, /metrics and /v1/observed there; loopback only."`
-	LogFormat string        `default:"text" placeholder:"FORMAT" help:"With --watch: how to log, text or json."`
+	LogFormat string        `default:"text" placeholder:"FORMAT" complete:"text,json" help:"With --watch: how to log, text or json."`
 }
 
 // watch keeps the machine as the file says until it is told to stop.

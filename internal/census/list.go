@@ -113,6 +113,16 @@ func served(s home.Session, table func() ([]process.Info, error)) bool {
 	return err == nil && len(others(s, process.Daemon, list, 0)) > 0
 }
 
+// Names are those of the sessions, sorted; no file of theirs is read.
+func Names(m home.Machine) ([]string, error) {
+	sessions, err := m.Sessions()
+	names := make([]string, len(sessions))
+	for i, s := range sessions {
+		names[i] = s.Name
+	}
+	return names, err
+}
+
 func listed(s home.Session, cwds map[string]string) Listed {
 	l := Listed{Session: s}
 	if dir, ok := cwds[s.Name]; ok {
