@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -171,11 +172,7 @@ func (b *backoff) hold(p Plan, now time.Time, tail func(name string) string) (Pl
 	for _, c := range p.Changes {
 		switch {
 		case c.Kind == start:
-			l := b.of(c.Subjects[0])
-			if l.deaths >= crashLoop {
-				p.Blocked = append(p.Blocked, Report{Subject: c.Subjects[0], Reason: b.reason(l.deaths), Advice: logEnds(tail(c.Subjects[0]))})
-			}
-			h.until(c, l.next())
+			h.until(c, b.of(c.Subjects[0]).next())
 		case c.Kind == restart && c.Suspect:
 			l := b.of(c.Subjects[0])
 			silent[c.Subjects[0]] = true
@@ -189,12 +186,18 @@ func (b *backoff) hold(p Plan, now time.Time, tail func(name string) string) (Pl
 			h.kept = append(h.kept, c)
 		}
 	}
-	for name, l := range b.by {
+	for _, name := range slices.Sorted(maps.Keys(b.by)) {
+		l := b.by[name]
 		if !silent[name] {
 			l.silent = time.Time{}
 		}
-		if l.alive && l.deaths >= crashLoop {
-			h.wake(l.ready.Add(steady)) // to say that it is over
+		if l.deaths < crashLoop {
+			continue
+		}
+		// Also while one of them lives for a moment: it is over after a steady life.
+		p.Blocked = append(p.Blocked, Report{Subject: name, Reason: b.reason(l.deaths), Advice: logEnds(tail(name))})
+		if l.alive {
+			h.wake(l.ready.Add(steady))
 		}
 	}
 	p.Changes, p.Held = h.kept, append(p.Held, h.held...)

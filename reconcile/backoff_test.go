@@ -187,7 +187,9 @@ func TestCrashLoop(t *testing.T) {
 		}
 		b.look()
 		b.obey("api", true)
-		b.look()
+		if _, _, _, p := b.look(); len(p.Blocked) != want { // its next life may be as short
+			t.Errorf("death %d, alive again: %v", death, p.Blocked)
+		}
 	}
 	if _, _, next, _ := b.look(); next != b.now.Add(steady) {
 		t.Errorf("nobody looks when it is over: %v", next)
