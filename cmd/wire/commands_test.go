@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -314,19 +315,43 @@ func (p place) startRelay() error { return p.serve(p.relay, "--local-only") }
 
 func (p place) startFederation() error { return p.serve(p.gate) }
 
+// serve starts a relay and waits until it says that it listens: that somebody answers may be another one, which was
+// killed a moment ago and still has the port. Then it is started again.
 func (p place) serve(addr string, flags ...string) error {
-	log, err := os.OpenFile(filepath.Join(p.dir, "relay.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	log, err := os.OpenFile(filepath.Join(p.dir, "relay.log"), os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
 	}
 	defer log.Close()
-	cmd := exec.Command(filepath.Join(suite.bin, "wire"), append([]string{"relay-server", "--bind", addr}, flags...)...)
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = p.dir, p.env(), log, log
-	if err := cmd.Start(); err != nil {
+	ended := make(chan error, 1)
+	var from int64
+	start := func() error {
+		if from, err = log.Seek(0, io.SeekEnd); err != nil {
+			return err
+		}
+		cmd := exec.Command(filepath.Join(suite.bin, "wire"), append([]string{"relay-server", "--bind", addr}, flags...)...)
+		cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = p.dir, p.env(), log, log
+		if err := cmd.Start(); err != nil {
+			return err
+		}
+		go func() { ended <- cmd.Wait() }()
+		return nil
+	}
+	if err := start(); err != nil {
 		return err
 	}
-	go func() { _ = cmd.Wait() }()
-	return until(func() error { return dial(addr) })
+	return until(func() error {
+		said, err := io.ReadAll(io.NewSectionReader(log, from, 1<<20))
+		if err != nil || bytes.Contains(said, []byte(" listening on ")) {
+			return err
+		}
+		select {
+		case err := <-ended:
+			return errors.Join(fmt.Errorf("the relay ended: %v: %s", err, said), start())
+		default:
+			return errors.New("the relay does not listen yet")
+		}
+	})
 }
 
 // cmdGate opens $GATE, behind which is the relay.
