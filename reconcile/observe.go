@@ -405,6 +405,7 @@ func (ob Observer) Processes(homes map[string]home.Session) Observed {
 func (ob Observer) Lone(name string) Observed {
 	s := ob.Machine.Session(name)
 	o := Observed{Now: time.Now(), Sessions: map[string]SessionState{}}
+	o.Watcher, _ = ob.watcher()
 	if s.Exists() {
 		st := inspect(s)
 		table, err := census.Table(ob.Machine)
