@@ -92,9 +92,11 @@ type daemon struct {
 	seen       routesSeen
 	trust      os.FileInfo // trust.json when it was last looked at
 	refused    streamsWaiting
-	waiting    atomic.Bool // the last push left something behind
-	watching   atomic.Bool // a file watch would tell of new mail
-	lock       os.FileInfo // the life lock that we hold
+	waiting    atomic.Bool  // the last push left something behind
+	watching   atomic.Bool  // a file watch would tell of new mail
+	missed     atomic.Bool  // the last pull did not get through everywhere
+	deaf       atomic.Int32 // own endpoints whose stream is not open
+	lock       os.FileInfo  // the life lock that we hold
 }
 
 func (d *daemon) serve(ctx context.Context) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"wirefleet.dev/wire/internal/mailbox"
 )
@@ -41,10 +42,13 @@ func (d *daemon) loop(ctx context.Context, first int, bells [2]wake, work func(c
 	}
 }
 
-// round is the end of the interval. It is the safety net: a push is left out while a watch stands guard and
+// round is the end of the interval. It is the safety net: a pull is left out while streams and a watch stand
+// guard, the last one got through everywhere and is younger than restPull; a push while a watch stands guard and
 // nothing is waiting, but for every restRounds-th time.
 func (d *daemon) round(n int) {
-	d.pull.up()
+	if d.JSON || d.deaf.Load() > 0 || d.missed.Load() || !d.watching.Load() || n%d.pullRounds() == 0 {
+		d.pull.up()
+	}
 	if d.waiting.Load() || !d.watching.Load() || n%restRounds == 0 {
 		d.push.up()
 	}
@@ -54,6 +58,12 @@ func (d *daemon) round(n int) {
 }
 
 const restRounds = 12
+
+// restPull is how often a slot is pulled that a stream tells of: a request to the relay costs more than all
+// else that an idle fleet does. It is well below the minute after which a session counts as silent.
+const restPull = 15 * time.Second
+
+func (d *daemon) pullRounds() int { return int(max(1, restPull/d.Interval)) }
 
 func (d *daemon) pushes(ctx context.Context) error {
 	return d.loop(ctx, 1, [2]wake{d.push, nil}, func(ctx context.Context) {
@@ -129,6 +139,7 @@ func (d *daemon) doPull(ctx context.Context) *pulled {
 	case err == nil && len(res.Failed) == 0:
 		d.refused.nudge()
 	}
+	d.missed.Store(p.err != nil || len(p.Failed) > 0)
 	if res.TotalSeen > 0 {
 		d.rest.soon()
 	}

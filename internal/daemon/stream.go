@@ -55,16 +55,22 @@ func (d *daemon) streams(ctx context.Context) error {
 func (d *daemon) stream(ctx context.Context, e home.Endpoint) {
 	slot := client.Slot{URL: e.RelayURL, ID: e.SlotID, Token: e.SlotToken}
 	topic := "stream of " + e.RelayURL
+	d.deaf.Add(1)
+	defer d.deaf.Add(-1)
 	var wait pause
 	for {
 		var since time.Time
 		opened := func() {
 			since = time.Now()
+			d.deaf.Add(-1)
 			d.say.state(topic, "")
 			d.pull.up() // for what came while nobody listened
 			d.push.up() // for what this relay did not take while it was away
 		}
 		err := d.relay.Stream(ctx, slot, opened, d.pull.up)
+		if !since.IsZero() {
+			d.deaf.Add(1)
+		}
 		if ctx.Err() != nil {
 			return
 		}

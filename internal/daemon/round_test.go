@@ -1,0 +1,44 @@
+package daemon
+
+import (
+	"testing"
+	"time"
+)
+
+// A slot that is listened to is pulled every 15 s, one that is not at each interval.
+func TestRounds(t *testing.T) {
+	at5 := Config{Interval: 5 * time.Second}
+	for name, c := range map[string]struct {
+		Config
+		deaf, missed, blind bool
+		pulls               string // a mark for each of six rounds
+	}{
+		"at rest":               {Config: at5, pulls: "--p--p"},
+		"a stream is not open":  {Config: at5, deaf: true, pulls: "pppppp"},
+		"a relay did not reply": {Config: at5, missed: true, pulls: "pppppp"},
+		"no watch":              {Config: at5, blind: true, pulls: "pppppp"},
+		"a line per cycle":      {Config: Config{Interval: 5 * time.Second, JSON: true}, pulls: "pppppp"},
+		"a long interval":       {Config: Config{Interval: time.Minute}, pulls: "pppppp"},
+		"a short one":           {Config: Config{Interval: 3 * time.Second}, pulls: "----p-"},
+	} {
+		d := &daemon{Config: c.Config, push: newWake(), pull: newWake()}
+		d.missed.Store(c.missed)
+		d.watching.Store(!c.blind)
+		if c.deaf {
+			d.deaf.Add(1)
+		}
+		seen := ""
+		for n := 1; n <= len(c.pulls); n++ {
+			d.round(n)
+			select {
+			case <-d.pull:
+				seen += "p"
+			default:
+				seen += "-"
+			}
+		}
+		if seen != c.pulls {
+			t.Errorf("%s: %s, want %s", name, seen, c.pulls)
+		}
+	}
+}
