@@ -176,6 +176,12 @@ func daemonWarnings(st health.Status) []string {
 	if v := recordedVersion(d.Record, d.Form); v != "" && v != level {
 		out = append(out, fmt.Sprintf("version mismatch: daemon=%s CLI=%s — `wire upgrade` replaces it", plainText(v), level))
 	}
+	switch {
+	case d.Form == process.FormCorrupt:
+		out = append(out, "daemon.pid is corrupt — `wire upgrade` writes it anew")
+	case d.Form == process.FormJSON && d.Record.Schema != process.Schema:
+		out = append(out, fmt.Sprintf("daemon.pid has schema %s, not %s", plainText(d.Record.Schema), process.Schema))
+	}
 	if orphans := d.Orphans(); len(orphans) > 0 {
 		out = append(out, fmt.Sprintf("orphan daemon process(es): pids %s — daemon.pid does not name them; `wire upgrade` leaves one", pidText(orphans)))
 	}
