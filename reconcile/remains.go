@@ -136,7 +136,7 @@ func (f *differ) debris(name string) bool {
 		return false
 	}
 	if name == home.LaterStore {
-		f.note(name, "store-later", "sessions of wire 0.14 or later live there; this version does not see them", "")
+		f.note(name, "store-later", "sessions of wire 0.14 or later live there; this version does not see them", "leave it to the wire that made it")
 		return true
 	}
 	f.note(name, "debris", "a folder without key or card is no session", "remove it if nobody is about to use it")
