@@ -89,10 +89,10 @@ func (ob Observer) Observe(ctx context.Context) (Observed, error) {
 
 	listed := ob.listed(sessions, states)
 	survey, err := pairing.Look(ctx, listed, ob.workers())
+	_ = up.Wait() // these keep theirs, too
 	if err != nil {
 		return o, err
 	}
-	_ = up.Wait() // these keep theirs, too
 	var serving errgroup.Group
 	serving.SetLimit(ob.workers())
 	for i, s := range sessions {
