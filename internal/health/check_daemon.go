@@ -131,8 +131,8 @@ func (e *exam) drift(r process.Record) []string {
 			out = append(out, fmt.Sprintf("did daemon=%s config=%s", cmp.Or(*recorded, "null"), did))
 		}
 	}
-	if e.file != nil && r.RelayURL != nil {
-		if now := e.file.SelfFlat().RelayURL; now != *r.RelayURL {
+	if e.relayErr == nil && r.RelayURL != nil {
+		if now := e.relay.flat.RelayURL; now != *r.RelayURL {
 			out = append(out, fmt.Sprintf("relay_url daemon=%s config=%s", shown(*r.RelayURL), shown(now)))
 		}
 	}

@@ -100,12 +100,10 @@ func (e *exam) trust() []Check {
 		return e.one(Fail, id, "`wire apply` or `wire session new` makes it anew; peers must be pinned again", "trust.json is missing or empty: all mail is refused")
 	}
 	var out []Check
-	if e.file != nil {
-		for _, peer := range e.file.Peers() {
-			if _, ok := list.Raw("agents", peer); !ok {
-				out = append(out, e.finding(Warn, id, "`wire add "+word(peer, "<peer>")+"@<relay>`, or `wire pin <card-file>`; `wire forget-peer "+word(peer, "<peer>")+"` if it is nobody",
-					"%s has a slot in relay.json and is not pinned: what it sends is refused", identity.Quote(peer)))
-			}
+	for _, peer := range e.relay.peers {
+		if _, ok := list.Raw("agents", peer); !ok {
+			out = append(out, e.finding(Warn, id, "`wire add "+word(peer, "<peer>")+"@<relay>`, or `wire pin <card-file>`; `wire forget-peer "+word(peer, "<peer>")+"` if it is nobody",
+				"%s has a slot in relay.json and is not pinned: what it sends is refused", identity.Quote(peer)))
 		}
 	}
 	requests, err := e.Session.InboundRequests()

@@ -15,14 +15,14 @@ import (
 
 const repairRelayFile = "repair relay.json or move it away; then `wire bind-relay <url>` gets a slot, and peers must be added again"
 
-// relay asks the relay of the flat slot whether it is well, as the reference does; the others are asked with
+// bound asks the relay of the flat slot whether it is well, as the reference does; the others are asked with
 // their slots.
-func (e *exam) relay(ctx context.Context) []Check {
+func (e *exam) bound(ctx context.Context) []Check {
 	const id = "relay"
 	if e.relayErr != nil {
 		return e.one(Fail, id, repairRelayFile, "could not read relay state: %v", e.relayErr)
 	}
-	at := e.file.SelfFlat().RelayURL
+	at := e.relay.flat.RelayURL
 	if at == "" {
 		return e.one(Warn, id, "`wire bind-relay <url>`, or `wire up <handle>@<relay>`", "no relay bound — wire send/pull will not work")
 	}
@@ -57,7 +57,7 @@ func (e *exam) slots(ctx context.Context) []Check {
 	if e.relayErr != nil {
 		return e.one(Warn, id, repairRelayFile, "its slots are not known: %v", e.relayErr)
 	}
-	own := e.file.Self()
+	own := e.relay.own
 	states := make([]SlotState, len(own))
 	var all sync.WaitGroup
 	for i, slot := range own {
@@ -124,7 +124,7 @@ func (e *exam) silent(slot home.Endpoint, st SlotState, now time.Time) (pid int,
 	if quiet <= limit || now.Sub(d.Started) <= limit {
 		return 0, 0
 	}
-	if e.daemons.Ours == nil && slot.Scope == home.Local && e.file.SelfFlat().SlotID != slot.SlotID {
+	if e.daemons.Ours == nil && slot.Scope == home.Local && e.relay.flat.SlotID != slot.SlotID {
 		return 0, 0 // a daemon of the reference pulls its flat slot alone
 	}
 	return d.PID, quiet
@@ -136,7 +136,7 @@ func (e *exam) cursor() []Check {
 	if e.relayErr != nil {
 		return e.one(Warn, id, repairRelayFile, "could not read relay state: %v", e.relayErr)
 	}
-	at := e.file.Cursor(e.file.SelfFlat())
+	at := e.relay.cursor
 	if len(at) > 16 {
 		at = at[:16]
 	}

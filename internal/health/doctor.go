@@ -53,7 +53,7 @@ func (d Doctor) Examine(ctx context.Context) []Check {
 	e.look()
 	var all sync.WaitGroup
 	var relay, slots []Check
-	all.Go(func() { relay = e.relay(ctx) })
+	all.Go(func() { relay = e.bound(ctx) })
 	all.Go(func() { slots = e.slots(ctx) })
 	daemon, record := e.daemon(), e.consistency()
 	rejections, cursor := e.rejections(), e.cursor()
@@ -71,8 +71,17 @@ type exam struct {
 	Doctor
 	label    string // what findings call the session
 	daemons  census.Daemons
-	file     *home.RelayFile
+	relay    relaySeen
 	relayErr error
+}
+
+// relaySeen is what relay.json says; the zero value where it cannot be read. The file itself is not for checks
+// that run beside each other.
+type relaySeen struct {
+	flat   home.Endpoint
+	own    []home.Endpoint
+	peers  []string
+	cursor string // in the flat slot
 }
 
 func (e *exam) look() {
@@ -86,7 +95,11 @@ func (e *exam) look() {
 		}
 	}
 	e.daemons = census.DaemonsOf(e.Machine, e.Session)
-	e.file, e.relayErr = e.Session.ReadRelay()
+	f, err := e.Session.ReadRelay()
+	if e.relayErr = err; err == nil {
+		flat := f.SelfFlat()
+		e.relay = relaySeen{flat: flat, own: f.Self(), peers: f.Peers(), cursor: f.Cursor(flat)}
+	}
 }
 
 func pass(id, format string, args ...any) []Check {

@@ -46,12 +46,8 @@ func TestMailIn(t *testing.T) {
 func TestSilent(t *testing.T) {
 	now := time.Unix(1795378028, 0)
 	ago := func(d time.Duration) time.Time { return now.Add(-d) }
-	file, err := home.ParseRelay([]byte(`{"self":{"endpoints":[{"relay_url":"https://r.example","scope":"federation","slot_id":"f","slot_token":"t"},` +
-		`{"relay_url":"http://127.0.0.1:8771","scope":"local","slot_id":"l","slot_token":"t"}],"relay_url":"https://r.example","slot_id":"f","slot_token":"t"}}`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	local, flat := file.Self()[1], file.Self()[0]
+	local := home.Endpoint{RelayURL: "http://127.0.0.1:8771", Scope: home.Local, SlotID: "l"}
+	flat := home.Endpoint{RelayURL: "https://r.example", Scope: home.Federation, SlotID: "f"}
 	old := census.Daemon{PID: 9, Started: ago(time.Hour)}
 	slow := census.Daemon{PID: 9, Started: ago(time.Hour), Interval: 60}
 	young := census.Daemon{PID: 9, Started: ago(time.Minute)}
@@ -71,7 +67,7 @@ func TestSilent(t *testing.T) {
 		{"the reference pulls its flat slot", census.Serving{Others: []census.Daemon{old}}, flat, span(time.Hour), time.Hour},
 		{"and no other", census.Serving{Others: []census.Daemon{old}}, local, span(time.Hour), 0},
 	} {
-		e := exam{daemons: census.Daemons{Serving: c.serving}, file: file}
+		e := exam{daemons: census.Daemons{Serving: c.serving}, relay: relaySeen{flat: flat}}
 		st := SlotState{Fact: SlotGood}
 		if c.pulled != nil {
 			at := ago(*c.pulled)
