@@ -15,9 +15,9 @@ build:
 test:
 	go test ./...
 
-# The packages only: scripts and end-to-end tests share one plainly built binary.
+# The scripts and end-to-end tests, too: the binary that they run is then built with the detector.
 race:
-	CGO_ENABLED=1 go test -race ./internal/... ./spec ./reconcile ./actuators
+	CGO_ENABLED=1 go test -race ./...
 
 lint:
 	@unformatted=$$(go run $(GOFUMPT) -l .) && [ -z "$$unformatted" ] || { echo "not gofumpt clean:"; echo "$$unformatted"; exit 1; }

@@ -19,6 +19,7 @@ var suite struct {
 	root  string   // every test lives below it
 	bin   string   // holds wire, as `go build` makes it
 	goEnv []string // what the go command needs where HOME is another one
+	races string   // the race detector's reports of all processes begin so
 }
 
 func TestMain(m *testing.M) {
@@ -34,7 +35,7 @@ func run(m *testing.M) (status int) {
 		suite.root, err = filepath.EvalSymlinks(root) // registry keys are physical paths
 	}
 	if err == nil {
-		suite.bin = filepath.Join(suite.root, "bin")
+		suite.bin, suite.races = filepath.Join(suite.root, "bin"), filepath.Join(suite.root, "race")
 		err = build(filepath.Join(suite.bin, "wire"))
 	}
 	if err == nil {
@@ -49,6 +50,10 @@ func run(m *testing.M) (status int) {
 		fmt.Fprintf(os.Stderr, "FAIL: processes left behind: %v (%v)\n", left, err)
 		status = 1
 	}
+	if reports := raceReports(); reports != "" {
+		fmt.Fprintln(os.Stderr, "FAIL: data races:\n"+reports)
+		status = 1
+	}
 	if _, keep := os.LookupEnv("WIRE_TEST_KEEP"); keep {
 		fmt.Fprintln(os.Stderr, "kept:", suite.root)
 		return status
@@ -59,14 +64,37 @@ func run(m *testing.M) (status int) {
 	return status
 }
 
-// build makes the binary that people get: no race detector, no coverage, no cgo.
+// build makes the binary that people get: no race detector, no coverage, no cgo. Tests under the race detector
+// get one that is under it as well.
 func build(path string) error {
 	cmd := exec.Command("go", "build", "-o", path, ".")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if raced {
+		cmd = exec.Command("go", "build", "-race", "-o", path, ".")
+	}
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build: %w\n%s", err, out)
 	}
 	return nil
+}
+
+// raceEnv makes every process below a test leave its reports where raceReports looks; commands, relays and daemons
+// alike. None waits a second at its end, as the detector has it.
+func raceEnv() []string {
+	if !raced {
+		return nil
+	}
+	return []string{"GORACE=atexit_sleep_ms=0 log_path=" + suite.races}
+}
+
+func raceReports() string {
+	files, _ := filepath.Glob(suite.races + ".*")
+	var all strings.Builder
+	for _, file := range files {
+		data, _ := os.ReadFile(file)
+		all.Write(data)
+	}
+	return all.String()
 }
 
 // goEnv names the caches of the go command and the clone.

@@ -89,17 +89,17 @@ func ownAddress(port int) (string, error) {
 
 // env is the environment of everything that a test starts: nothing of the account's own.
 func (p place) env() []string {
-	return []string{
-		"HOME=" + filepath.Join(p.dir, "home"),
+	return append(raceEnv(),
+		"HOME="+filepath.Join(p.dir, "home"),
 		"XDG_CONFIG_HOME=", "XDG_STATE_HOME=", "XDG_DATA_HOME=", "XDG_CACHE_HOME=", "XDG_RUNTIME_DIR=",
-		"TMPDIR=" + filepath.Join(p.dir, "tmp"),
-		"WIRE_HOME=" + p.wh,
-		"PATH=" + suite.bin + string(os.PathListSeparator) + os.Getenv("PATH"),
+		"TMPDIR="+filepath.Join(p.dir, "tmp"),
+		"WIRE_HOME="+p.wh,
+		"PATH="+suite.bin+string(os.PathListSeparator)+os.Getenv("PATH"),
 		"LANG=C.UTF-8", "TERM=xterm",
-		"RELAY=http://" + p.relay,
-		"GATE=http://" + p.gate,
-		"VITAL=" + p.vital,
-	}
+		"RELAY=http://"+p.relay,
+		"GATE=http://"+p.gate,
+		"VITAL="+p.vital,
+	)
 }
 
 func (p place) session(name string) home.Session {

@@ -30,7 +30,7 @@ func (w *world) environ(over map[string]*string) []string {
 			env[k] = w.local(*v)
 		}
 	}
-	var list []string
+	list := raceEnv()
 	for k, v := range env {
 		list = append(list, k+"="+v)
 	}

@@ -156,14 +156,14 @@ func argv0(exe string) string {
 }
 
 // passed are the variables that a background process inherits; beyond design.md section 7 the proxies, which
-// the relay client honours, and the trace. Nothing of the agent that happened to start it, and not the variable
+// the relay client honours, the trace, and where a binary under the race detector reports. Nothing of the agent that happened to start it, and not the variable
 // that switches certificate checks off: in a process that lives for months nobody remembers it (field-failures.md
 // S23). SSL_CERT_FILE is for those who have a certificate of their own.
 var passed = []string{
 	"HOME", "USER", "LOGNAME", "SHELL", "PATH", "LANG", "LANGUAGE", "TZ", "TMPDIR",
 	"SSL_CERT_FILE", "SSL_CERT_DIR", "DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", "DBUS_SESSION_BUS_ADDRESS",
 	"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy",
-	"WIRE_DIAG",
+	"WIRE_DIAG", "GORACE",
 }
 
 func (s Spec) environ(from []string) []string {
