@@ -9,8 +9,10 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -45,6 +47,7 @@ func run(m *testing.M) (status int) {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+	endOnSignal()
 	status = m.Run()
 	if left, err := endAll(suite.root); err != nil || len(left) > 0 {
 		fmt.Fprintf(os.Stderr, "FAIL: processes left behind: %v (%v)\n", left, err)
@@ -62,6 +65,22 @@ func run(m *testing.M) (status int) {
 		fmt.Fprintln(os.Stderr, err)
 	}
 	return status
+}
+
+// endOnSignal lets an interrupted run end what its tests started, too.
+func endOnSignal() {
+	signalled := make(chan os.Signal, 1)
+	signal.Notify(signalled, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signalled
+		for range 20 { // the tests go on: they fail one by one, now that there is no program
+			removed := os.RemoveAll(suite.root)
+			if left, err := endAll(suite.root); removed == nil && err == nil && len(left) == 0 {
+				break
+			}
+		}
+		os.Exit(1)
+	}()
 }
 
 // build makes the binary that people get: no race detector, no coverage, no cgo. Tests under the race detector
