@@ -2,9 +2,7 @@ package actuators
 
 import (
 	"bytes"
-	"context"
 	"errors"
-	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -13,8 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"wirefleet.dev/wire/internal/home"
-	"wirefleet.dev/wire/internal/relay"
 	"wirefleet.dev/wire/internal/relay/client"
+	"wirefleet.dev/wire/internal/relay/relaytest"
 	"wirefleet.dev/wire/reconcile"
 	"wirefleet.dev/wire/spec"
 )
@@ -27,38 +25,12 @@ func newSite(t *testing.T) Site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	url := startTestRelay(t, filepath.Join(base, "relay"))
+	url := relaytest.Start(t, relaytest.Config{}).URL()
 	c := client.New(5 * time.Second)
 	t.Cleanup(c.Close)
 	return Site{
 		Machine: m, Client: c, Workers: 2, Grace: time.Second,
 		Desired: &spec.Desired{Owner: "test", LocalRelay: spec.Relay{URL: url}, Federation: spec.Relay{URL: "http://127.0.0.1:1"}},
-	}
-}
-
-func startTestRelay(t *testing.T, dir string) string {
-	t.Helper()
-	ctx, stop := context.WithCancel(context.Background())
-	ready, ended := make(chan string, 1), make(chan error, 1)
-	go func() {
-		ended <- relay.Serve(ctx, relay.Config{
-			Bind: "127.0.0.1:0", LocalOnly: true, StateDir: dir, Stderr: io.Discard,
-			Ready: func(addr string) error { ready <- addr; return nil },
-		})
-	}()
-	t.Cleanup(func() {
-		stop()
-		if err := <-ended; err != nil {
-			t.Errorf("the relay ended with %v", err)
-		}
-	})
-	select {
-	case addr := <-ready:
-		return "http://" + addr
-	case err := <-ended:
-		ended <- nil
-		t.Fatal(err)
-		return ""
 	}
 }
 
@@ -160,7 +132,7 @@ func TestSlotIsAllocatedOnceAndReplacedWhenLost(t *testing.T) {
 	if diff := cmp.Diff(first, slots(t, s.Machine.Session("api"))); diff != "" {
 		t.Fatal(diff)
 	}
-	other := startTestRelay(t, filepath.Join(t.TempDir(), "relay"))
+	other := relaytest.Start(t, relaytest.Config{}).URL()
 	s.Desired.LocalRelay.URL = other
 	s.must(t, s.allocate("api"), reconcile.Done)
 	now := slots(t, s.Machine.Session("api"))

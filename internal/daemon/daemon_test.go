@@ -16,6 +16,7 @@ import (
 
 	"wirefleet.dev/wire/internal/home"
 	"wirefleet.dev/wire/internal/process"
+	"wirefleet.dev/wire/internal/relay/relaytest"
 )
 
 func TestMessageIsDeliveredAtOnce(t *testing.T) {
@@ -75,21 +76,21 @@ func TestRotatedSlotIsServed(t *testing.T) {
 	w.daemon("bob", never)
 	w.send("ada", "bob", "one")
 	w.arrives("bob", "ada", "one")
-	other := newRelay(t)
+	other := relaytest.Start(t, relaytest.Config{})
 	w.bind("bob", w.slot("bob", other, home.Federation))
 	w.weave("ada", "bob")
 	w.send("ada", "bob", "two")
 	w.arrives("bob", "ada", "one", "two")
 	eventually(t, func() bool {
 		r, _ := w.record("bob")
-		return r.RelayURL != nil && *r.RelayURL == "http://"+other.addr
+		return r.RelayURL != nil && *r.RelayURL == other.URL()
 	}, func() string { return "the pid record names the old relay" })
 }
 
 // A session with two slots hears of mail in either: the reference's daemon serves the flat one only.
 func TestBothSlotsAreServed(t *testing.T) {
 	w := newWorld(t, "ada", "bob")
-	federation := newRelay(t)
+	federation := relaytest.Start(t, relaytest.Config{})
 	far := w.slot("bob", federation, home.Federation)
 	near := w.slot("bob", w.relay, home.Local)
 	w.bind("bob", far, near)
@@ -113,13 +114,13 @@ func TestRelayIsAwayForAWhile(t *testing.T) {
 	w.daemon("bob", "1s")
 	w.send("ada", "bob", "before")
 	w.arrives("bob", "ada", "before")
-	w.relay.stop()
+	w.relay.Stop()
 	w.send("ada", "bob", "meanwhile")
 	for _, name := range []string{"ada", "bob"} {
 		eventually(t, func() bool { return strings.Contains(w.log(name), "daemon: pull error:") }, w.logs)
 	}
 	eventually(t, func() bool { return strings.Contains(w.log("ada"), "daemon: mail is waiting: bob: ") }, w.logs)
-	w.relay.start()
+	w.relay.Start()
 	w.arrives("bob", "ada", "before", "meanwhile")
 	w.send("bob", "ada", "after")
 	w.arrives("ada", "bob", "after")
@@ -136,7 +137,7 @@ func TestRelayIsAwayForAWhile(t *testing.T) {
 func TestReadyWithoutARelay(t *testing.T) {
 	w := newWorld(t, "ada", "bob")
 	w.weave("ada", "bob")
-	w.relay.stop()
+	w.relay.Stop()
 	w.daemon("ada", never)
 	if !strings.Contains(w.log("ada"), "daemon: pull error:") {
 		t.Errorf("ready before the first cycle:\n%s", w.log("ada"))
@@ -220,7 +221,7 @@ func TestPidRecord(t *testing.T) {
 	if form != process.FormJSON || r.Schema != process.Schema || r.PID != i.PID || r.Version != "0.6.10" || r.Build != "v9.9.9-test" || r.BinPath != i.Exe {
 		t.Errorf("%s %+v", form, r)
 	}
-	if r.DID == nil || *r.DID != card["did"] || r.RelayURL == nil || *r.RelayURL != "http://"+w.relay.addr {
+	if r.DID == nil || *r.DID != card["did"] || r.RelayURL == nil || *r.RelayURL != w.relay.URL() {
 		t.Errorf("%+v", r)
 	}
 	if at, err := time.Parse(time.RFC3339Nano, r.StartedAt); err != nil || at.Before(i.StartedAt.Add(-time.Second)) {

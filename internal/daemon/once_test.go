@@ -56,7 +56,7 @@ func (w *world) once(name string, json bool) (stdout, stderr string) {
 func (w *world) settled(s string) string {
 	for pattern, to := range map[string]string{
 		`[0-9a-f]{64}`: "<id>", `"ts":"[0-9TZ:.-]+"`: `"ts":"<now>"`, `events/[0-9a-f]{32}`: "events/<slot>",
-		regexp.QuoteMeta(w.relay.addr): "<relay>",
+		regexp.QuoteMeta(w.relay.Addr): "<relay>",
 	} {
 		s = regexp.MustCompile(pattern).ReplaceAllString(s, to)
 	}
@@ -104,7 +104,7 @@ func TestOnce(t *testing.T) {
 		t.Errorf("--once wrote a pid record: %s", form)
 	}
 
-	w.bind("bob", nowhere(w.relay.addr))
+	w.bind("bob", nowhere(w.relay.Addr))
 	out, stderr := w.once("bob", true)
 	if want := `"pull":{"error":"list_events failed: 404 Not Found: {\"error\":\"unknown slot\"}","rejected":[],"total_seen":0,"written":[]}`; !strings.Contains(out, want) {
 		t.Errorf("slot lost: %s", out)
@@ -113,7 +113,7 @@ func TestOnce(t *testing.T) {
 		t.Errorf("slot lost: %s", stderr)
 	}
 
-	w.relay.stop()
+	w.relay.Stop()
 	w.send("ada", "bob", "four")
 	out, stderr = w.once("ada", true)
 	if !strings.Contains(out, `"pull":{"error":"`) || !strings.Contains(out, `"rejected":[],"total_seen":0,"written":[]}`) ||

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -20,8 +19,8 @@ import (
 	"wirefleet.dev/wire/internal/mailbox"
 	"wirefleet.dev/wire/internal/pairing"
 	"wirefleet.dev/wire/internal/process"
-	"wirefleet.dev/wire/internal/relay"
 	"wirefleet.dev/wire/internal/relay/client"
+	"wirefleet.dev/wire/internal/relay/relaytest"
 )
 
 // The daemons of these tests are processes: this binary again.
@@ -85,47 +84,7 @@ const never = "1h"
 type world struct {
 	t     testing.TB
 	root  string
-	relay *server
-}
-
-// server is a relay in this process that can be stopped and started again at the same address.
-type server struct {
-	t    testing.TB
-	dir  string
-	addr string
-	stop func()
-}
-
-func (s *server) start() {
-	s.t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	addr, done := make(chan string, 1), make(chan error, 1)
-	go func() {
-		done <- relay.Serve(ctx, relay.Config{
-			Bind: s.addr, LocalOnly: true, StateDir: s.dir, Stderr: io.Discard,
-			Ready: func(a string) error { addr <- a; return nil },
-		})
-	}()
-	select {
-	case s.addr = <-addr:
-	case err := <-done:
-		s.t.Fatalf("relay: %v", err)
-	}
-	s.stop = func() {
-		s.stop = func() {}
-		cancel()
-		if err := <-done; err != nil {
-			s.t.Errorf("relay: %v", err)
-		}
-	}
-}
-
-func newRelay(t testing.TB) *server {
-	t.Helper()
-	s := &server{t: t, dir: filepath.Join(t.TempDir(), "wire-relay"), addr: "127.0.0.1:0"}
-	s.start()
-	t.Cleanup(func() { s.stop() })
-	return s
+	relay *relaytest.Relay
 }
 
 func newWorld(t testing.TB, names ...string) *world {
@@ -137,7 +96,7 @@ func newWorld(t testing.TB, names ...string) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, root: filepath.Join(root, "sessions"), relay: newRelay(t)}
+	w := &world{t: t, root: filepath.Join(root, "sessions"), relay: relaytest.Start(t, relaytest.Config{})}
 	for _, name := range names {
 		w.create(name)
 		w.bind(name, w.slot(name, w.relay, home.Local))
@@ -172,11 +131,11 @@ func (w *world) create(name string) {
 }
 
 // slot allocates one; bind makes slots a session's own.
-func (w *world) slot(name string, at *server, scope home.Scope) home.Endpoint {
+func (w *world) slot(name string, at *relaytest.Relay, scope home.Scope) home.Endpoint {
 	w.t.Helper()
 	c := client.New(5 * time.Second)
 	defer c.Close()
-	got, err := c.Allocate(w.t.Context(), "http://"+at.addr, name)
+	got, err := c.Allocate(w.t.Context(), at.URL(), name)
 	w.must(err)
 	return home.Endpoint{RelayURL: got.URL, SlotID: got.ID, SlotToken: got.Token, Scope: scope}
 }

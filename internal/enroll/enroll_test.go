@@ -15,6 +15,7 @@ import (
 	"wirefleet.dev/wire/internal/home"
 	"wirefleet.dev/wire/internal/identity"
 	"wirefleet.dev/wire/internal/relay/client"
+	"wirefleet.dev/wire/internal/relay/relaytest"
 )
 
 var ada = Person{Handle: "ada"}
@@ -202,7 +203,7 @@ func TestPlace(t *testing.T) {
 func TestSlot(t *testing.T) {
 	s, c := newHome(t, "ada"), newClient(t)
 	mustInit(t, s, ada)
-	relay := startRelay(t, true, nil)
+	relay := relaytest.Start(t, relaytest.Config{}).URL()
 	at := Place{Relay: relay, Scope: home.Local, Handle: "ada"}
 	slot := func() home.Endpoint {
 		t.Helper()
@@ -366,7 +367,7 @@ func TestRotateFails(t *testing.T) {
 func TestRotateMeanwhile(t *testing.T) {
 	s, c := newHome(t, "ada"), newClient(t)
 	mustInit(t, s, ada)
-	relay := startRelay(t, false, nil)
+	relay := relaytest.Start(t, relaytest.Config{Federation: true}).URL()
 	if err := First(t.Context(), c, s, relay); err != nil {
 		t.Fatal(err)
 	}
@@ -390,7 +391,7 @@ func TestRotateMeanwhile(t *testing.T) {
 func TestAnnounceFails(t *testing.T) {
 	s, c := newHome(t, "ada"), newClient(t)
 	mustInit(t, s, ada)
-	relay := startRelay(t, false, nil)
+	relay := relaytest.Start(t, relaytest.Config{Federation: true}).URL()
 	if err := First(t.Context(), c, s, relay); err != nil {
 		t.Fatal(err)
 	}
@@ -421,7 +422,7 @@ func TestAnnounceFails(t *testing.T) {
 // TestEnsure: an identity named after the machine and a slot, once; a session that has a slot stays there.
 func TestEnsure(t *testing.T) {
 	s, c := newHome(t, "x"), newClient(t)
-	relay := startRelay(t, false, nil)
+	relay := relaytest.Start(t, relaytest.Config{Federation: true}).URL()
 	away := nobody
 	_, err := Ensure(t.Context(), c, s, away)
 	name := hostHandle()
@@ -453,7 +454,7 @@ func TestClaim(t *testing.T) {
 			t.Errorf("%q: %v", nick, err)
 		}
 	}
-	relay := startRelay(t, false, nil)
+	relay := relaytest.Start(t, relaytest.Config{Federation: true}).URL()
 	mustInit(t, s, ada)
 	mustInit(t, other, Person{Handle: "eve"})
 	got, err := Claim(t.Context(), c, s, ClaimOptions{Nick: "ada", Relay: relay, PublicURL: relay})
@@ -481,7 +482,7 @@ func TestClaim(t *testing.T) {
 func TestDirectoryFollows(t *testing.T) {
 	s, c := newHome(t, "ada"), newClient(t)
 	mustInit(t, s, ada)
-	relay := startRelay(t, false, nil)
+	relay := relaytest.Start(t, relaytest.Config{Federation: true}).URL()
 	if _, err := Claim(t.Context(), c, s, ClaimOptions{Nick: "ada", Relay: relay, PublicURL: relay + "/"}); err != nil {
 		t.Fatal(err)
 	}
@@ -526,7 +527,7 @@ func TestResponder(t *testing.T) {
 		t.Error(err)
 	}
 	mustInit(t, s, ada)
-	if err := First(t.Context(), c, s, startRelay(t, false, nil)); err != nil {
+	if err := First(t.Context(), c, s, relaytest.Start(t, relaytest.Config{Federation: true}).URL()); err != nil {
 		t.Fatal(err)
 	}
 	if health, err := Responder(t.Context(), c, s, ""); health != nil || err != nil {

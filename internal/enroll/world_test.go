@@ -1,18 +1,16 @@
 package enroll
 
 import (
-	"context"
 	"encoding/base64"
 	"encoding/json"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"wirefleet.dev/wire/internal/home"
-	"wirefleet.dev/wire/internal/relay"
 	"wirefleet.dev/wire/internal/relay/client"
+	"wirefleet.dev/wire/internal/relay/relaytest"
 )
 
 // newHome is an empty WIRE_HOME.
@@ -26,43 +24,6 @@ func newClient(t *testing.T) *client.Client {
 	c := client.New(0)
 	t.Cleanup(c.Close)
 	return c
-}
-
-// startRelay serves a real relay, with a directory unless it is local, whose slots have these tokens.
-func startRelay(t *testing.T, local bool, tokens map[string]string) string {
-	t.Helper()
-	dir := t.TempDir()
-	if tokens != nil {
-		data, err := json.Marshal(tokens)
-		if err == nil {
-			err = os.WriteFile(filepath.Join(dir, "tokens.json"), data, 0o600)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	ready, ended := make(chan string, 1), make(chan error, 1)
-	go func() {
-		ended <- relay.Serve(ctx, relay.Config{
-			Bind: "127.0.0.1:0", LocalOnly: local, StateDir: dir, Stderr: io.Discard,
-			Ready: func(addr string) error { ready <- addr; return nil },
-		})
-	}()
-	t.Cleanup(func() {
-		stop()
-		if err := <-ended; err != nil {
-			t.Errorf("the relay ended with %v", err)
-		}
-	})
-	select {
-	case addr := <-ready:
-		return "http://" + addr
-	case err := <-ended:
-		ended <- nil
-		t.Fatal(err)
-		return ""
-	}
 }
 
 // nobody is the URL of a port on which nobody listens.
@@ -101,8 +62,9 @@ func readVector(t *testing.T, name string) vector {
 		t.Fatal(err)
 	}
 	v := vector{root: t.TempDir()}
-	v.local = startRelay(t, true, tokensIn(t, string(data)))
-	v.fed = startRelay(t, false, tokensIn(t, string(data)))
+	tokens := tokensIn(t, string(data))
+	v.local = relaytest.Start(t, relaytest.Config{Tokens: tokens}).URL()
+	v.fed = relaytest.Start(t, relaytest.Config{Federation: true, Tokens: tokens}).URL()
 	text := strings.NewReplacer(
 		"http://127.0.0.1:8771", v.local, "http://127.0.0.1:8790", v.fed, "/home/dev", v.root,
 	).Replace(string(data))

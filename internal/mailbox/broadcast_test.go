@@ -14,6 +14,7 @@ import (
 	"wirefleet.dev/wire/internal/canon"
 	"wirefleet.dev/wire/internal/home"
 	"wirefleet.dev/wire/internal/identity"
+	"wirefleet.dev/wire/internal/relay/relaytest"
 )
 
 func (w *world) broadcast(name, body, scope string, exclude ...string) Broadcast {
@@ -70,7 +71,7 @@ func TestBroadcast(t *testing.T) {
 	if !slices.Equal(ids(res.Pushed), []string{waiting}) {
 		t.Errorf("pushed %+v", res.Pushed)
 	}
-	url := w.relay.url()
+	url := w.relay.URL()
 	for i, s := range res.Skipped {
 		if want := (PushItem{got.Deliveries[i].Peer, got.Deliveries[i].EventID, url, home.Local, "duplicate"}); s != want {
 			t.Errorf("got %+v, want %+v", s, want)
@@ -142,9 +143,9 @@ func TestBroadcastScopes(t *testing.T) {
 	for _, peer := range []string{"both", "far", "near", "pending", "strange"} {
 		w.trust("api", peer, time.Now())
 	}
-	federation := startRelay(t)
+	federation := relaytest.Start(t, relaytest.Config{})
 	slotAt := func() home.Endpoint {
-		s := must(w.client.Allocate(t.Context(), federation.url(), "x"))
+		s := must(w.client.Allocate(t.Context(), federation.URL(), "x"))
 		return home.Endpoint{RelayURL: s.URL, SlotID: s.ID, SlotToken: s.Token, Scope: home.Federation}
 	}
 	w.route("api", "both", slotAt(), w.self("both")[0])
@@ -197,12 +198,12 @@ func TestBroadcastUndelivered(t *testing.T) {
 	w := newWorld(t, "api", "web")
 	w.pin("api", "web")
 	w.pin("web", "api")
-	w.relay.stop()
+	w.relay.Stop()
 	got := w.broadcast("api", "down", "local")
-	if got.Delivered() != 0 || !strings.HasPrefix(got.Deliveries[0].Err.Error(), "POST "+w.relay.url()+"/v1/events/") {
+	if got.Delivered() != 0 || !strings.HasPrefix(got.Deliveries[0].Err.Error(), "POST "+w.relay.URL()+"/v1/events/") {
 		t.Errorf("%+v", got)
 	}
-	w.relay.start()
+	w.relay.Start()
 	late := w.broadcast("api", "up", "local")
 	if res := w.push(w.box("api")); !slices.Equal(ids(res.Pushed), []string{got.Deliveries[0].EventID}) || len(res.Skipped) != 0 {
 		t.Errorf("%+v", res)
@@ -314,7 +315,7 @@ func TestRoute(t *testing.T) {
 	if string(must(os.ReadFile(cursor))) != string(before) {
 		t.Error("a refused route has moved the cursor")
 	}
-	w.relay.stop()
+	w.relay.Stop()
 	if got := must(route(RouteOptions{Strategy: "round-robin"})); got.Err == nil || got.Peer != "cora" || got.Via != "" {
 		t.Errorf("%+v", got)
 	}

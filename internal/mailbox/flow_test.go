@@ -15,7 +15,7 @@ func TestHop(t *testing.T) {
 	first := w.send("api", "web", "one")
 	w.send("api", "web", "two")
 	w.send("web", "api", "back")
-	if res := w.push(api); len(res.Pushed) != 2 || res.Pushed[0].EventID != first || res.Pushed[0].Endpoint != w.relay.url() || res.Pushed[0].Scope != "local" || len(res.Skipped) != 0 {
+	if res := w.push(api); len(res.Pushed) != 2 || res.Pushed[0].EventID != first || res.Pushed[0].Endpoint != w.relay.URL() || res.Pushed[0].Scope != "local" || len(res.Skipped) != 0 {
 		t.Errorf("push: %+v", res)
 	}
 	w.push(web)
@@ -37,7 +37,7 @@ func TestHop(t *testing.T) {
 		}
 	}
 	res, err := w.box("api").Push(t.Context(), PushOptions{Report: true})
-	if err != nil || len(res.Pushed) != 0 || !slices.Equal(reasons(res.Skipped), []string{"duplicate", "duplicate"}) || res.Skipped[0].Endpoint != w.relay.url() {
+	if err != nil || len(res.Pushed) != 0 || !slices.Equal(reasons(res.Skipped), []string{"duplicate", "duplicate"}) || res.Skipped[0].Endpoint != w.relay.URL() {
 		t.Errorf("report: %+v, %v", res, err)
 	}
 }

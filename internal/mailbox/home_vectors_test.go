@@ -16,6 +16,7 @@ import (
 	"wirefleet.dev/wire/internal/home"
 	"wirefleet.dev/wire/internal/identity"
 	"wirefleet.dev/wire/internal/relay/client"
+	"wirefleet.dev/wire/internal/relay/relaytest"
 )
 
 // testdata/home.json holds five of vectors/home, cut down to what mailboxes see: the files with keys, pins,
@@ -82,7 +83,7 @@ type homeReplay struct {
 	t     *testing.T
 	name  string
 	root  string
-	relay *server
+	relay *relaytest.Relay
 	cl    *client.Client
 	text  map[string]string // every event of the scenario, by the first 6 of its id
 	boxes map[string]*Box
@@ -182,11 +183,7 @@ func (r *homeReplay) begin(tree []homeFile) {
 			add(peer, rec)
 		}
 	}
-	r.relay = &server{t: r.t, dir: filepath.Join(r.root, "wire-relay"), addr: "127.0.0.1:0"}
-	check(os.MkdirAll(r.relay.dir, 0o700))
-	check(os.WriteFile(filepath.Join(r.relay.dir, "tokens.json"), must(json.Marshal(tokens)), 0o600))
-	r.relay.start()
-	r.t.Cleanup(func() { r.relay.stop() })
+	r.relay = relaytest.Start(r.t, relaytest.Config{Dir: filepath.Join(r.root, "wire-relay"), Tokens: tokens})
 	r.write(tree, "/")
 	for _, f := range tree {
 		if dir, file := filepath.Split(f.Path); strings.HasSuffix(dir, "/outbox/") {
@@ -208,7 +205,7 @@ func (r *homeReplay) write(files []homeFile, parts ...string) {
 		}
 		path := r.path(f.Path)
 		check(os.MkdirAll(filepath.Dir(path), 0o700))
-		data := []byte(strings.ReplaceAll(f.Text, "http://127.0.0.1:8771", r.relay.url()))
+		data := []byte(strings.ReplaceAll(f.Text, "http://127.0.0.1:8771", r.relay.URL()))
 		if f.Base64 != "" {
 			data = must(base64.StdEncoding.DecodeString(f.Base64))
 		}

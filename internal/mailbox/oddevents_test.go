@@ -163,7 +163,7 @@ func TestOddEventVectors(t *testing.T) {
 			case "drop, policy not a bool":
 				check(os.WriteFile(s.PolicyFile(), []byte(`{"accept_unknown_pair_drops": "no"}`), 0o600))
 			}
-			slot := must(w.client.Allocate(t.Context(), w.relay.url(), "alpha"))
+			slot := must(w.client.Allocate(t.Context(), w.relay.URL(), "alpha"))
 			self := home.Endpoint{RelayURL: slot.URL, SlotID: slot.ID, SlotToken: slot.Token, Scope: home.Local}
 			check(s.UpdateRelay(t.Context(), func(r *home.RelayFile) error { r.SetSelf([]home.Endpoint{self}); return nil }))
 

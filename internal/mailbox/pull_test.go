@@ -12,6 +12,7 @@ import (
 	"wirefleet.dev/wire/internal/canon"
 	"wirefleet.dev/wire/internal/home"
 	"wirefleet.dev/wire/internal/identity"
+	"wirefleet.dev/wire/internal/relay/relaytest"
 )
 
 func TestPullUnbound(t *testing.T) {
@@ -164,8 +165,8 @@ func TestPullJunk(t *testing.T) {
 func TestPullTwoSlots(t *testing.T) {
 	w := newWorld(t, "api", "web")
 	w.pin("web", "api")
-	second := startRelay(t)
-	other := must(w.client.Allocate(t.Context(), second.url(), "web"))
+	second := relaytest.Start(t, relaytest.Config{})
+	other := must(w.client.Allocate(t.Context(), second.URL(), "web"))
 	local := w.self("web")[0]
 	fed := home.Endpoint{RelayURL: other.URL, SlotID: other.ID, SlotToken: other.Token, Scope: home.Federation}
 	check(w.session("web").UpdateRelay(t.Context(), func(r *home.RelayFile) error {
@@ -187,10 +188,10 @@ func TestPullTwoSlots(t *testing.T) {
 	if file.Cursor(fed) != onlyFed["event_id"] || file.Cursor(local) != onlyLocal["event_id"] {
 		t.Errorf("cursors %q %q", file.Cursor(fed), file.Cursor(local))
 	}
-	second.stop()
+	second.Stop()
 	w.postTo(local, w.event("api", "later"))
 	res = w.pull(w.box("web"))
-	if len(res.Written) != 1 || len(res.Failed) != 1 || res.Cursor != "" || !strings.HasPrefix(res.Failed[0], "endpoint "+second.url()+" (Federation) errored: connect error: GET "+second.url()) {
+	if len(res.Written) != 1 || len(res.Failed) != 1 || res.Cursor != "" || !strings.HasPrefix(res.Failed[0], "endpoint "+second.URL()+" (Federation) errored: connect error: GET "+second.URL()) {
 		t.Errorf("%+v", res)
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"wirefleet.dev/wire/internal/canon"
 	"wirefleet.dev/wire/internal/home"
 	"wirefleet.dev/wire/internal/identity"
+	"wirefleet.dev/wire/internal/relay/relaytest"
 )
 
 func ids(items []PushItem) (out []string) {
@@ -223,17 +224,17 @@ func TestPushRelayDown(t *testing.T) {
 	api := w.box("api")
 	w.send("api", "web", "one")
 	w.push(api)
-	w.relay.stop()
+	w.relay.Stop()
 	second, third := w.send("api", "web", "two"), w.send("api", "web", "three")
 	res := w.push(api)
-	if len(res.Pushed) != 0 || !slices.Equal(ids(res.Skipped), []string{second}) || !strings.HasPrefix(res.Skipped[0].Reason, "connect error: POST "+w.relay.url()) {
+	if len(res.Pushed) != 0 || !slices.Equal(ids(res.Skipped), []string{second}) || !strings.HasPrefix(res.Skipped[0].Reason, "connect error: POST "+w.relay.URL()) {
 		t.Errorf("%+v", res)
 	}
 	report := must(api.Push(t.Context(), PushOptions{Report: true}))
 	if got := ids(report.Skipped); len(got) != 3 || got[1] != second || got[2] != third || report.Skipped[0].Reason != "duplicate" || report.Skipped[2].Endpoint != "" {
 		t.Errorf("report: %+v", report.Skipped)
 	}
-	w.relay.start()
+	w.relay.Start()
 	if res := w.push(api); !slices.Equal(ids(res.Pushed), []string{second, third}) {
 		t.Errorf("%+v", res)
 	}
@@ -259,14 +260,14 @@ func TestPushNoRoute(t *testing.T) {
 func TestPushAnotherLocalRelay(t *testing.T) {
 	w := newWorld(t, "api", "web")
 	own := w.relay
-	w.relay = startRelay(t)
+	w.relay = relaytest.Start(t, relaytest.Config{})
 	w.slot("web")
 	w.relay = own
 	w.pin("api", "web")
 	w.pin("web", "api")
 	w.send("api", "web", "one")
 	res := w.push(w.box("api"))
-	if len(res.Pushed) != 1 || res.Pushed[0].Scope != "local" || res.Pushed[0].Endpoint == own.url() {
+	if len(res.Pushed) != 1 || res.Pushed[0].Scope != "local" || res.Pushed[0].Endpoint == own.URL() {
 		t.Errorf("%+v", res)
 	}
 	w.pull(w.box("web"))
@@ -277,8 +278,8 @@ func TestPushAnotherLocalRelay(t *testing.T) {
 // replayed to it, also not when the first one comes back.
 func TestPushFailover(t *testing.T) {
 	w := newWorld(t, "api", "web")
-	second := startRelay(t)
-	other := must(w.client.Allocate(t.Context(), second.url(), "web"))
+	second := relaytest.Start(t, relaytest.Config{})
+	other := must(w.client.Allocate(t.Context(), second.URL(), "web"))
 	fed := home.Endpoint{RelayURL: other.URL, SlotID: other.ID, SlotToken: other.Token, Scope: home.Federation}
 	w.pin("web", "api")
 	local := w.self("web")[0]
@@ -297,15 +298,15 @@ func TestPushFailover(t *testing.T) {
 	if res := w.push(api); len(res.Pushed) != 1 || res.Pushed[0].Scope != home.Local {
 		t.Fatalf("local first: %+v", res)
 	}
-	w.relay.stop()
+	w.relay.Stop()
 	w.send("api", "web", "two")
-	if res := w.push(api); len(res.Pushed) != 1 || res.Pushed[0].Scope != home.Federation || res.Pushed[0].Endpoint != second.url() {
+	if res := w.push(api); len(res.Pushed) != 1 || res.Pushed[0].Scope != home.Federation || res.Pushed[0].Endpoint != second.URL() {
 		t.Fatalf("%+v", res)
 	}
 	if n := at(fed); n != 1 {
 		t.Errorf("%d events on the second relay", n)
 	}
-	w.relay.start()
+	w.relay.Start()
 	w.send("api", "web", "three")
 	if res := w.push(api); len(res.Pushed) != 1 || res.Pushed[0].Scope != home.Local {
 		t.Fatalf("%+v", res)
@@ -326,9 +327,9 @@ func TestPushFailover(t *testing.T) {
 	// The local slot is lost with what nobody pulled: that, and only that, goes to the other one.
 	w.send("api", "web", "four")
 	w.push(api)
-	w.relay.stop()
-	check(os.RemoveAll(w.relay.dir))
-	w.relay.start()
+	w.relay.Stop()
+	check(os.RemoveAll(w.relay.Dir))
+	w.relay.Start()
 	w.send("api", "web", "five")
 	w.push(api)
 	w.pull(web)
@@ -354,9 +355,9 @@ func TestPushSlotLost(t *testing.T) {
 	w.pull(web)
 	w.send("api", "web", "lost")
 	w.push(api) // posted, not pulled
-	w.relay.stop()
-	check(os.RemoveAll(w.relay.dir))
-	w.relay.start()
+	w.relay.Stop()
+	check(os.RemoveAll(w.relay.Dir))
+	w.relay.Start()
 
 	last := w.send("api", "web", "last")
 	if res := w.push(api); len(res.Pushed) != 0 || !slices.Equal(ids(res.Skipped), []string{last}) || !strings.Contains(res.Skipped[0].Reason, "404 Not Found") {

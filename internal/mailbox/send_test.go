@@ -162,7 +162,7 @@ func TestAttention(t *testing.T) {
 	if got := api.Attention(t.Context(), "web", now.Add(time.Hour)); !strings.HasPrefix(got, "phyllis: web last picked up") {
 		t.Errorf("pulled an hour ago: %q", got)
 	}
-	w.relay.stop()
+	w.relay.Stop()
 	if got := api.Attention(t.Context(), "web", now); !strings.HasPrefix(got, "phyllis: web's line is silent") || !strings.Contains(got, "connect error") {
 		t.Errorf("dead relay: %q", got)
 	}

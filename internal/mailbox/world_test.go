@@ -1,9 +1,7 @@
 package mailbox
 
 import (
-	"context"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,58 +12,15 @@ import (
 	"wirefleet.dev/wire/internal/canon"
 	"wirefleet.dev/wire/internal/home"
 	"wirefleet.dev/wire/internal/identity"
-	"wirefleet.dev/wire/internal/relay"
 	"wirefleet.dev/wire/internal/relay/client"
+	"wirefleet.dev/wire/internal/relay/relaytest"
 )
-
-// server is a real relay in this process, which can be stopped and started on the same or another state.
-type server struct {
-	t    testing.TB
-	dir  string
-	addr string
-	stop func()
-}
-
-func startRelay(t testing.TB) *server {
-	t.Helper()
-	s := &server{t: t, dir: filepath.Join(t.TempDir(), "wire-relay"), addr: "127.0.0.1:0", stop: func() {}}
-	s.start()
-	t.Cleanup(func() { s.stop() })
-	return s
-}
-
-func (s *server) url() string { return "http://" + s.addr }
-
-func (s *server) start() {
-	s.t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	addr := make(chan string, 1)
-	done := make(chan error, 1)
-	go func() {
-		done <- relay.Serve(ctx, relay.Config{
-			Bind: s.addr, LocalOnly: true, StateDir: s.dir, Stderr: io.Discard,
-			Ready: func(a string) error { addr <- a; return nil },
-		})
-	}()
-	select {
-	case s.addr = <-addr:
-	case err := <-done:
-		s.t.Fatalf("relay: %v", err)
-	}
-	s.stop = func() {
-		s.stop = func() {}
-		cancel()
-		if err := <-done; err != nil {
-			s.t.Errorf("relay: %v", err)
-		}
-	}
-}
 
 // world is some sessions under one root, not pinned to each other yet.
 type world struct {
 	t      testing.TB
 	root   string
-	relay  *server
+	relay  *relaytest.Relay
 	client *client.Client
 	key    map[string]identity.Key
 	card   map[string]canon.Doc
@@ -74,7 +29,7 @@ type world struct {
 func newWorld(t testing.TB, names ...string) *world {
 	t.Helper()
 	w := &world{
-		t: t, root: filepath.Join(t.TempDir(), "sessions"), relay: startRelay(t), client: client.New(5 * time.Second),
+		t: t, root: filepath.Join(t.TempDir(), "sessions"), relay: relaytest.Start(t, relaytest.Config{}), client: client.New(5 * time.Second),
 		key: map[string]identity.Key{}, card: map[string]canon.Doc{},
 	}
 	t.Cleanup(w.client.Close)
@@ -122,7 +77,7 @@ func (w *world) create(name string) {
 // slot gives a session a new slot in place of those it has.
 func (w *world) slot(name string) home.Endpoint {
 	w.t.Helper()
-	got := must(w.client.Allocate(w.t.Context(), w.relay.url(), name))
+	got := must(w.client.Allocate(w.t.Context(), w.relay.URL(), name))
 	e := home.Endpoint{RelayURL: got.URL, SlotID: got.ID, SlotToken: got.Token, Scope: home.Local}
 	check(w.session(name).UpdateRelay(w.t.Context(), func(r *home.RelayFile) error {
 		r.SetSelf([]home.Endpoint{e})

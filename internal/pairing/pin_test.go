@@ -15,6 +15,7 @@ import (
 	"wirefleet.dev/wire/internal/home"
 	"wirefleet.dev/wire/internal/identity"
 	"wirefleet.dev/wire/internal/relay/client"
+	"wirefleet.dev/wire/internal/relay/relaytest"
 )
 
 // card is that of an identity that follows from seed.
@@ -238,7 +239,7 @@ func TestAckFindsAWay(t *testing.T) {
 	s := outsider(t, "me")
 	c := client.New(0)
 	t.Cleanup(c.Close)
-	here := startRelay(t, true, map[string]string{})
+	here := relaytest.Start(t, relaytest.Config{}).URL()
 	slot, err := c.Allocate(t.Context(), here, "bob")
 	if err != nil {
 		t.Fatal(err)

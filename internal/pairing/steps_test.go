@@ -1,10 +1,8 @@
 package pairing
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -17,8 +15,8 @@ import (
 	"wirefleet.dev/wire/internal/canon"
 	"wirefleet.dev/wire/internal/home"
 	"wirefleet.dev/wire/internal/identity"
-	"wirefleet.dev/wire/internal/relay"
 	"wirefleet.dev/wire/internal/relay/client"
+	"wirefleet.dev/wire/internal/relay/relaytest"
 )
 
 // scenario is one of testdata/steps below a directory of the test, on real relays that have its slots.
@@ -53,7 +51,7 @@ func newScenario(t *testing.T, name string) *scenario {
 	}
 	sc := &scenario{t: t, root: t.TempDir(), client: client.New(0)}
 	t.Cleanup(sc.client.Close)
-	sc.local, sc.fed = startRelay(t, true, tokens), startRelay(t, false, tokens)
+	sc.local, sc.fed = relaytest.Start(t, relaytest.Config{Tokens: tokens}).URL(), relaytest.Start(t, relaytest.Config{Federation: true, Tokens: tokens}).URL()
 	text := strings.NewReplacer("http://127.0.0.1:8771", sc.local, "http://127.0.0.1:8790", sc.fed).Replace(string(data))
 	var doc struct {
 		Steps json.RawMessage `json:"steps"`
@@ -62,41 +60,6 @@ func newScenario(t *testing.T, name string) *scenario {
 		t.Fatal(err)
 	}
 	return sc
-}
-
-// startRelay serves a real relay whose slots have these tokens.
-func startRelay(t *testing.T, local bool, tokens map[string]string) string {
-	t.Helper()
-	dir := t.TempDir()
-	data, err := json.Marshal(tokens)
-	if err == nil {
-		err = os.WriteFile(filepath.Join(dir, "tokens.json"), data, 0o600)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	ready, ended := make(chan string, 1), make(chan error, 1)
-	go func() {
-		ended <- relay.Serve(ctx, relay.Config{
-			Bind: "127.0.0.1:0", LocalOnly: local, StateDir: dir, Stderr: io.Discard,
-			Ready: func(addr string) error { ready <- addr; return nil },
-		})
-	}()
-	t.Cleanup(func() {
-		stop()
-		if err := <-ended; err != nil {
-			t.Errorf("the relay ended with %v", err)
-		}
-	})
-	select {
-	case addr := <-ready:
-		return "http://" + addr
-	case err := <-ended:
-		ended <- nil
-		t.Fatal(err)
-		return ""
-	}
 }
 
 // reach materialises everything up to a state: the tree, and what was added, changed and removed.

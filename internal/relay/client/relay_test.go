@@ -4,49 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"testing"
 	"time"
 
-	"wirefleet.dev/wire/internal/relay"
 	"wirefleet.dev/wire/internal/relay/client"
+	"wirefleet.dev/wire/internal/relay/relaytest"
 
 	"wirefleet.dev/wire/internal/identity"
 )
 
-// startRelay serves a fresh local-only relay and is its base URL.
-func startRelay(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	ctx, cancel := context.WithCancel(context.Background())
-	addr := make(chan string, 1)
-	done := make(chan error, 1)
-	go func() {
-		done <- relay.Serve(ctx, relay.Config{
-			Bind: "127.0.0.1:0", LocalOnly: true, StateDir: dir, Stderr: io.Discard,
-			Ready: func(a string) error { addr <- a; return nil },
-		})
-	}()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("relay: %v", err)
-		}
-	})
-	select {
-	case a := <-addr:
-		return "http://" + a
-	case err := <-done:
-		done <- nil
-		t.Fatalf("relay: %v", err)
-		return ""
-	}
-}
-
 // TestRealRelay is the whole client against our own server.
 func TestRealRelay(t *testing.T) {
-	url := startRelay(t)
+	url := relaytest.Start(t, relaytest.Config{}).URL()
 	c := client.New(0)
 	t.Cleanup(c.Close)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
