@@ -135,3 +135,14 @@ func (s Site) wanted(name string) spec.Session {
 	}
 	return spec.Session{Name: name}
 }
+
+// outcome is that of an actuator that did something, had nothing to do or failed.
+func outcome(did bool, err error) (reconcile.Outcome, error) {
+	switch {
+	case err != nil:
+		return reconcile.Failed, err
+	case !did:
+		return reconcile.Already, nil
+	}
+	return reconcile.Done, nil
+}

@@ -188,13 +188,7 @@ func (a stopDaemon) Do(ctx context.Context, c reconcile.Change) (reconcile.Outco
 	if err == nil {
 		err = mark(h, func(m *home.Managed) { m.Daemon = false })
 	}
-	switch {
-	case err != nil:
-		return reconcile.Failed, err
-	case !stopped:
-		return reconcile.Already, nil
-	}
-	return reconcile.Done, nil
+	return outcome(stopped, err)
 }
 
 // stopDuplicate leaves a session one daemon: ours, else the oldest of the reference's.
@@ -211,13 +205,7 @@ func (a stopDuplicate) Do(ctx context.Context, c reconcile.Change) (reconcile.Ou
 		keep = 0
 	}
 	n, err := a.stopOthers(ctx, h, keep)
-	switch {
-	case err != nil:
-		return reconcile.Failed, err
-	case n == 0:
-		return reconcile.Already, nil
-	}
-	return reconcile.Done, nil
+	return outcome(n > 0, err)
 }
 
 // stopAll stops every proven daemon and notifier of a session.
@@ -225,13 +213,7 @@ type stopAll struct{ Site }
 
 func (a stopAll) Do(ctx context.Context, c reconcile.Change) (reconcile.Outcome, error) {
 	stopped, err := a.quiet(ctx, a.home(c.Subjects[0]))
-	switch {
-	case err != nil:
-		return reconcile.Failed, err
-	case !stopped:
-		return reconcile.Already, nil
-	}
-	return reconcile.Done, nil
+	return outcome(stopped, err)
 }
 
 // quiet stops whatever serves a home, its notifiers too, and says whether anything did.

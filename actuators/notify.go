@@ -67,13 +67,7 @@ func (a stopNotify) Do(ctx context.Context, c reconcile.Change) (reconcile.Outco
 	if err == nil {
 		err = mark(h, func(m *home.Managed) { m.Notify = false })
 	}
-	switch {
-	case err != nil:
-		return reconcile.Failed, err
-	case !stopped:
-		return reconcile.Already, nil
-	}
-	return reconcile.Done, nil
+	return outcome(stopped, err)
 }
 
 // hush stops whoever reads what arrives in a home as a notifier, whatever for, and says whether anybody did.

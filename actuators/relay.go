@@ -81,13 +81,7 @@ func (a stopRelay) Do(ctx context.Context, _ reconcile.Change) (reconcile.Outcom
 		return reconcile.Failed, err
 	}
 	stopped, err := a.stopHolder(ctx, relay.LifeLock(dir))
-	switch {
-	case err != nil:
-		return reconcile.Failed, err
-	case !stopped:
-		return reconcile.Already, nil
-	}
-	return reconcile.Done, nil
+	return outcome(stopped, err)
 }
 
 // stopHolder ends the process that holds a life lock; stopped is false if nobody does.

@@ -14,13 +14,7 @@ type stopLeftover struct{ Site }
 
 func (a stopLeftover) Do(ctx context.Context, c reconcile.Change) (reconcile.Outcome, error) {
 	n, err := a.stopOthers(ctx, a.Machine.Session(c.Subjects[0]), 0)
-	switch {
-	case err != nil:
-		return reconcile.Failed, err
-	case n == 0:
-		return reconcile.Already, nil
-	}
-	return reconcile.Done, nil
+	return outcome(n > 0, err)
 }
 
 // mendRecord writes the flat trio of self in relay.json again, from the list beside it.

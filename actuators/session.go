@@ -36,13 +36,7 @@ func (a createSession) Do(ctx context.Context, c reconcile.Change) (reconcile.Ou
 		}
 	}
 	changed, err := enroll.Complete(ctx, s, enroll.Person{Handle: s.Name})
-	switch {
-	case err != nil:
-		return reconcile.Failed, err
-	case !changed:
-		return reconcile.Already, nil
-	}
-	return reconcile.Done, nil
+	return outcome(changed, err)
 }
 
 // allocateSlot gives a session a mailbox on the change's relay in place of the one it has of that scope.
@@ -68,13 +62,7 @@ func (a allocateSlot) Do(ctx context.Context, c reconcile.Change) (reconcile.Out
 			return mailbox.Retire(ctx, s, info.Handle, e, a.Client, a.sisters(s))
 		},
 	})
-	switch {
-	case err != nil:
-		return reconcile.Failed, err
-	case !changed:
-		return reconcile.Already, nil
-	}
-	return reconcile.Done, nil
+	return outcome(changed, err)
 }
 
 func slotOf(e home.Endpoint) client.Slot {
