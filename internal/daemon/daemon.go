@@ -95,7 +95,7 @@ type daemon struct {
 	waiting    atomic.Bool  // the last push left something behind
 	watching   atomic.Bool  // a file watch would tell of new mail
 	missed     atomic.Bool  // the last pull did not get through everywhere
-	deaf       atomic.Int32 // own endpoints whose stream is not open
+	deaf       atomic.Int32 // own endpoints that no open stream surely tells of
 	lock       os.FileInfo  // the life lock that we hold
 }
 

@@ -57,18 +57,21 @@ func (d *daemon) stream(ctx context.Context, e home.Endpoint) {
 	topic := "stream of " + e.RelayURL
 	d.deaf.Add(1)
 	defer d.deaf.Add(-1)
+	near := e.Scope == home.Local // a proxy on the way elsewhere may hold back what a stream says
 	var wait pause
 	for {
 		var since time.Time
 		opened := func() {
 			since = time.Now()
-			d.deaf.Add(-1)
+			if near {
+				d.deaf.Add(-1)
+			}
 			d.say.state(topic, "")
 			d.pull.up() // for what came while nobody listened
 			d.push.up() // for what this relay did not take while it was away
 		}
 		err := d.relay.Stream(ctx, slot, opened, d.pull.up)
-		if !since.IsZero() {
+		if near && !since.IsZero() {
 			d.deaf.Add(1)
 		}
 		if ctx.Err() != nil {
