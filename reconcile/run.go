@@ -85,12 +85,13 @@ func (s Summary) Changed() bool {
 	return slices.ContainsFunc(s.Results, func(r Result) bool { return r.Outcome == Done })
 }
 
-// Run plans, executes and observes again until the plan is empty, only holds changes that just failed, or
-// the rounds are used up. An error is a machine that could not be observed; failed changes are in the
-// Summary. When ctx ends no new change starts, and those under way get it through their own context.
+// Run plans, executes and observes again until the plan is empty, only holds changes that have failed in this run
+// or need one of those, or the rounds are used up. An error is a machine that could not be observed; failed changes
+// are in the Summary. When ctx ends no new change starts, and those under way get it through their own context.
 func (r Runner) Run(ctx context.Context) (Summary, error) {
 	var s Summary
-	failed, rolled := map[ID]bool{}, true
+	var t tried
+	rolled := true
 	for s.Rounds < cmpOr(r.MaxRounds, 4) {
 		o, err := r.Observe(ctx)
 		if err != nil {
@@ -101,16 +102,15 @@ func (r Runner) Run(ctx context.Context) (Summary, error) {
 			return s, err
 		}
 		s.Remaining = r.Diff(o)
-		if s.Remaining.Empty() || onlyFailed(s.Remaining, failed) {
+		todo := t.leave(s.Remaining)
+		if todo.Empty() {
 			return s, nil
 		}
 		s.Rounds++
-		r.report(Planned{Round: s.Rounds, Plan: s.Remaining})
-		results := r.execute(ctx, s.Remaining, &rolled)
+		r.report(Planned{Round: s.Rounds, Plan: todo})
+		results := r.execute(ctx, todo, &rolled)
 		s.Results = append(s.Results, results...)
-		for _, res := range results {
-			failed[res.Change.ID()] = res.Outcome == Failed || res.Outcome == Skipped
-		}
+		t.learn(results)
 		if ctx.Err() != nil {
 			s.Interrupted = true
 			return s, nil
@@ -122,11 +122,6 @@ func (r Runner) Run(ctx context.Context) (Summary, error) {
 	}
 	s.Remaining = r.Diff(o)
 	return s, nil
-}
-
-// onlyFailed says that a plan holds nothing but what has just failed: another round would fail again.
-func onlyFailed(p Plan, failed map[ID]bool) bool {
-	return !slices.ContainsFunc(p.Changes, func(c Change) bool { return !failed[c.ID()] })
 }
 
 func cmpOr(v, otherwise int) int {
@@ -158,9 +153,7 @@ func (r Runner) execute(ctx context.Context, p Plan, rolled *bool) []Result {
 		if res.Outcome == Failed || res.Outcome == Skipped {
 			failed[res.Change.ID()] = true
 			*rolled = *rolled && !res.Change.Roll
-			if k := res.Change.Kind; k == CreateSession || k == AllocateSlot {
-				broken[res.Change.Subjects[0]] = true
-			}
+			res.Change.breaks(broken)
 		}
 		results[i] = res
 		r.report(Ended{res})

@@ -118,6 +118,62 @@ func TestRunStopsWhereOnlyFailuresAreLeft(t *testing.T) {
 	}
 }
 
+// What has failed is not tried again while the same run goes on with something else, nor is what needs it; an edge
+// that failed does not keep others apart.
+func TestFailuresAreTriedOnceInARun(t *testing.T) {
+	ab, bc, ac := Pair{A: "a", B: "b"}, Pair{A: "b", B: "c"}, Pair{A: "a", B: "c"}
+	edge := &Partial{Total: 2, Failed: []PairError{{ab, errors.New("locked")}}}
+	rounds := [][]Change{
+		{create("a"), slotFor("a"), weave(ab, bc)},
+		{create("a"), slotFor("a"), weave(ab, ac), create("c")}, // the run has brought something to light
+		{create("a"), slotFor("a"), weave(ab), daemonFor("c")},
+		{create("a"), slotFor("a"), weave(ab)},
+	}
+	s := &site{fails: map[ID]error{create("a").ID(): errors.New("disk full"), weave().ID(): edge}}
+	var tried []ID
+	s.before = func(c Change) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		tried = append(tried, c.ID())
+		if len(tried) > 2 {
+			delete(s.fails, weave().ID())
+		}
+	}
+	r, round := s.runner(), 0
+	r.Diff = func(Observed) Plan { round++; return Plan{Changes: rounds[round-1]} }
+	sum, err := r.Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	// b-c is all that is left of the first mesh, for a could not be made; then nothing of it is.
+	want := []ID{create("a").ID(), weave().ID(), create("c").ID(), daemonFor("c").ID()}
+	if diff := cmp.Diff(want, tried); diff != "" {
+		t.Error(diff)
+	}
+	if sum.Rounds != 3 || len(sum.Remaining.Changes) != 3 {
+		t.Errorf("%d rounds, left %v", sum.Rounds, sum.Remaining.Changes)
+	}
+
+	// The same without the session that fails.
+	s = &site{fails: map[ID]error{weave().ID(): edge}}
+	s.before = func(c Change) {
+		if c.Kind == CreateSession {
+			s.mu.Lock()
+			delete(s.fails, weave().ID())
+			s.mu.Unlock()
+		}
+	}
+	rounds = [][]Change{{weave(ab, bc)}, {create("d"), weave(ab, ac)}, {weave(ab)}}
+	r, round = s.runner(), 0
+	r.Diff = func(Observed) Plan { round++; return Plan{Changes: rounds[round-1]} }
+	if _, err := r.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([][2]string{{"a", "c"}}, s.paired); diff != "" {
+		t.Error("edges of the second round:", diff)
+	}
+}
+
 func TestNothingToDoIsNoRound(t *testing.T) {
 	s := &site{}
 	sum, err := s.runner().Run(t.Context())
