@@ -22,7 +22,7 @@ type Site struct {
 	Desired   *spec.Desired
 	Workers   int                     // for the mesh; 0 means 8
 	Grace     time.Duration           // between TERM and KILL; 0 means 5 s
-	Patience  time.Duration           // for a daemon to become ready before others are seen to; 0: as long as it takes
+	Patience  time.Duration           // for a daemon or notifier to become ready before others are seen to; 0: as long as it takes
 	Keep      bool                    // destroyed sessions leave key, card and relay.json in the trash
 	MoreNicks int                     // how many further nicks to try where the handle is taken
 	Going     map[string]bool         // sessions that the same run destroys: no pin of theirs is worth removing

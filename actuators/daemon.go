@@ -23,11 +23,22 @@ func (a startDaemon) Do(ctx context.Context, c reconcile.Change) (reconcile.Outc
 	return a.startPatiently(ctx, a.wanted(c.Subjects[0]))
 }
 
-// startPatiently goes on after Patience if the daemon is not ready by then: one that was stopped on its way,
-// or waits for a relay that does not answer, shall hold up nobody else.
+// startPatiently is start, but for no longer than Patience.
 func (s Site) startPatiently(ctx context.Context, w spec.Session) (reconcile.Outcome, error) {
+	outcome, err := s.patiently(ctx, func(ctx context.Context) (reconcile.Outcome, error) { return s.serve(ctx, w) })
+	return s.marked(w, outcome, err)
+}
+
+func (s Site) start(ctx context.Context, w spec.Session) (reconcile.Outcome, error) {
+	outcome, err := s.serve(ctx, w)
+	return s.marked(w, outcome, err)
+}
+
+// patiently goes on after Patience if what it starts is not ready by then: one that was stopped on its way, or waits
+// for a relay that does not answer, shall hold up nobody else.
+func (s Site) patiently(ctx context.Context, start func(context.Context) (reconcile.Outcome, error)) (reconcile.Outcome, error) {
 	if s.Patience == 0 {
-		return s.start(ctx, w)
+		return start(ctx)
 	}
 	type end struct {
 		outcome reconcile.Outcome
@@ -35,23 +46,20 @@ func (s Site) startPatiently(ctx context.Context, w spec.Session) (reconcile.Out
 	}
 	ended := make(chan end, 1)
 	go func() {
-		// Not with ctx, which is over when we return.
-		ready, err := s.spawn(context.WithoutCancel(ctx), w)
-		outcome, err := s.judge(w, ready, err)
+		outcome, err := start(context.WithoutCancel(ctx)) // which is over when we return
 		ended <- end{outcome, err}
 	}()
 	select {
 	case e := <-ended:
-		return s.marked(w, e.outcome, e.err)
+		return e.outcome, e.err
 	case <-time.After(s.Patience):
-		return s.marked(w, reconcile.Begun, nil)
+		return reconcile.Begun, nil
 	}
 }
 
-func (s Site) start(ctx context.Context, w spec.Session) (reconcile.Outcome, error) {
+func (s Site) serve(ctx context.Context, w spec.Session) (reconcile.Outcome, error) {
 	ready, err := s.spawn(ctx, w)
-	outcome, err := s.judge(w, ready, err)
-	return s.marked(w, outcome, err)
+	return s.judge(w, ready, err)
 }
 
 func (s Site) spawn(ctx context.Context, w spec.Session) (process.Readiness, error) {

@@ -12,7 +12,7 @@ import (
 // notifyInterval is what notifiers are started with, in seconds, as the reference starts its own.
 const notifyInterval = "2"
 
-// startNotify starts a session's notifier and waits until it says that it is ready.
+// startNotify starts a session's notifier and waits until it says that it is ready, but for no longer than Patience.
 type startNotify struct{ Site }
 
 func (a startNotify) Do(ctx context.Context, c reconcile.Change) (reconcile.Outcome, error) {
@@ -20,21 +20,19 @@ func (a startNotify) Do(ctx context.Context, c reconcile.Change) (reconcile.Outc
 }
 
 func (s Site) show(ctx context.Context, h home.Session) (reconcile.Outcome, error) {
-	ready, err := process.Spawn(ctx, process.Spec{
-		Args: []string{"notify", "--interval", notifyInterval},
-		Home: h.Dir, NoHome: h.Dir == "",
-		Log: h.NotifyLog(),
-		Env: s.startedBy(),
+	made, err := s.patiently(ctx, func(ctx context.Context) (reconcile.Outcome, error) {
+		ready, err := process.Spawn(ctx, process.Spec{
+			Args: []string{"notify", "--interval", notifyInterval},
+			Home: h.Dir, NoHome: h.Dir == "",
+			Log: h.NotifyLog(),
+			Env: s.startedBy(),
+		})
+		return outcome(ready.Held == nil, err)
 	})
-	switch {
-	case err != nil:
-		return reconcile.Failed, err
-	case ready.Held != nil:
-		return reconcile.Already, nil
-	case s.By != "":
-		return reconcile.Done, nil
+	if err != nil || made == reconcile.Already || s.By != "" {
+		return made, err
 	}
-	return reconcile.Done, mark(h, func(m *home.Managed) { m.Notify = true })
+	return made, mark(h, func(m *home.Managed) { m.Notify = true })
 }
 
 // restartNotify replaces every proven notifier of a session by one of this executable.

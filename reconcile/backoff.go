@@ -35,6 +35,8 @@ func (b *backoff) kinds() (start, restart, stop Kind) {
 
 // life is what is known of the daemons of one session.
 type life struct {
+	starting bool // beside a pass: how that ends is told
+
 	alive bool
 	pid   int // 0: started, and not seen yet
 	ticks uint64
@@ -79,6 +81,9 @@ func (b *backoff) see(o Observed, wanted []string, now time.Time) {
 }
 
 func (l *life) see(d *census.Daemon, now time.Time) {
+	if l.starting {
+		return
+	}
 	if l.alive && (d == nil || l.pid != 0 && (d.PID != l.pid || d.StartTicks != l.ticks)) {
 		l.end(now)
 	}
@@ -171,6 +176,8 @@ func (b *backoff) hold(p Plan, now time.Time, tail func(name string) string) (Pl
 	start, restart, _ := b.kinds()
 	for _, c := range p.Changes {
 		switch {
+		case c.Kind == start && b.of(c.Subjects[0]).starting:
+			h.held = append(h.held, c)
 		case c.Kind == start:
 			h.until(c, b.of(c.Subjects[0]).next())
 		case c.Kind == restart && c.Suspect:

@@ -67,7 +67,7 @@ func (ob Observer) Observe(ctx context.Context) (Observed, error) {
 	}
 	if slices.ContainsFunc(ob.Desired.Sessions, func(s spec.Session) bool { return s.Reach.Federates() }) {
 		up.Go(func() error {
-			o.Federation = ob.answer(probes, ob.Desired.Federation.URL, 0)
+			o.Federation = ob.answer(probes, ob.Desired.Federation.URL, farProbe)
 			return nil
 		})
 	}
@@ -192,16 +192,16 @@ func (ob Observer) hung(ctx context.Context, r RelayState) bool {
 	return true
 }
 
-// probeTime is how long one answer of a relay on this machine is waited for.
-const probeTime = time.Second
+// How long an answer of a relay is waited for.
+const (
+	probeTime = time.Second     // on this machine
+	farProbe  = 3 * time.Second // elsewhere: several round trips, and everything on this machine waits for them
+)
 
-// answer is what a relay URL answers, within a limit if that is not 0.
+// answer is what a relay URL answers within a limit.
 func (ob Observer) answer(ctx context.Context, url string, limit time.Duration) RelayState {
-	if limit > 0 {
-		var cancel func()
-		ctx, cancel = context.WithTimeout(ctx, limit)
-		defer cancel()
-	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
 	err := ob.Client.Identify(ctx, url)
 	switch {
 	case err == nil:

@@ -8,6 +8,7 @@ import (
 	"os"
 	"reflect"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -51,26 +52,33 @@ type Watcher struct {
 	Watch
 	queue   *queue
 	follow  *follower
-	back    backoff                      // of daemons
-	desk    backoff                      // of notifiers
-	seen    *Observed                    // by the last pass, unless it failed
 	retries int                          // passes in a row that left something to do
 	alarm   time.Time                    // when to look again whatever happens
 	wanted  atomic.Pointer[spec.Desired] // in force
 	lock    fs.FileInfo                  // the watch lock that this process holds
 	note    home.WatchNote
 	noted   home.WatchNote // as it was last written
+
+	reviver reviver
+	telling sync.Mutex // held while Report has an event
+
+	books   sync.Mutex // of what a pass and the revivals beside it keep together:
+	back    backoff    // of daemons
+	desk    backoff    // of notifiers
+	seen    *Observed  // last
+	landed  time.Time  // when a revival was over last: what was observed before may not know of it
+	fresh   []string   // sessions whose revived daemons nobody watches yet
+	revived []Result   // since the last pass
 }
 
 // NewWatcher makes one; first is the file that is in force until it is read again.
 func NewWatcher(w Watch, first Reading) *Watcher {
-	q := newQueue()
-	f := newFollower(q.ask)
-	f.linger, f.resync = w.Linger, w.Resync
 	out := &Watcher{
-		Watch: w, queue: q, follow: f, desk: backoff{notify: true},
+		Watch: w, queue: newQueue(), reviver: newReviver(w), desk: backoff{notify: true},
 		note: home.WatchNote{File: w.File, Path: first.Path, Text: first.Text},
 	}
+	out.follow = newFollower(out.Wake)
+	out.follow.linger, out.follow.resync = w.Linger, w.Resync
 	out.wanted.Store(first.Desired)
 	return out
 }
@@ -102,15 +110,26 @@ func (Passed) event()   {}
 func (Reloaded) event() {}
 func (Again) event()    {}
 
-// Wake asks for a pass. It may be called from anywhere and never blocks.
-func (w *Watcher) Wake(t Trigger) { w.queue.ask(t) }
+// Wake asks for a pass; a death is acted on first. It may be called from anywhere and never blocks.
+func (w *Watcher) Wake(t Trigger) {
+	if t == TriggerDeath {
+		ring(w.reviver.died)
+		return
+	}
+	w.queue.ask(t)
+}
 
-// Run passes until ctx ends, and then returns nil once the change under way has come to a safe point.
+// Run passes until ctx ends, and then returns nil once the changes under way have come to a safe point.
 func (w *Watcher) Run(ctx context.Context) error {
 	defer w.follow.close()
 	if err := w.introduce(); err != nil {
 		return err
 	}
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	beside.Go(func() { w.reviving(ctx) })
 	w.Wake(TriggerStart)
 	c := calm{resync: resyncAfter(time.Now(), w.Resync)}
 	for {
@@ -154,6 +173,7 @@ func (w *Watcher) pass(ctx context.Context, triggers []Trigger) {
 	w.alarm = time.Time{}
 	if p.Err = w.reload(); p.Err == nil {
 		p.Summary, p.Observed, p.Err = w.act(limited, triggers)
+		w.revivals(&p.Summary)
 	}
 	p.At = time.Now()
 	p.Took = p.At.Sub(began)
@@ -165,9 +185,7 @@ func (w *Watcher) pass(ctx context.Context, triggers []Trigger) {
 	}
 	p.Desired, p.Refused = w.Wanted(), w.note.Refused
 	w.retry(p)
-	w.seen = nil
 	if p.Err == nil {
-		w.seen = &p.Observed
 		w.attend(ctx, &p)
 	}
 	p.Hampered = errors.Join(p.Hampered, w.remember(p))
@@ -187,7 +205,10 @@ func (w *Watcher) attend(ctx context.Context, p *Passed) {
 
 // remember notes that the pass is over, and for others what only this process knows.
 func (w *Watcher) remember(p Passed) error {
-	w.note.Sessions, w.note.Crashing = names(w.Wanted()), w.back.crashing()
+	w.note.Sessions = names(w.Wanted())
+	w.books.Lock()
+	w.note.Crashing = w.back.crashing()
+	w.books.Unlock()
 	err := w.save()
 	if p.Err == nil {
 		err = errors.Join(err, w.Machine.Passed(p.At))
@@ -241,6 +262,8 @@ func (w *Watcher) reload() error {
 
 func (w *Watcher) report(e Event) {
 	if w.Report != nil {
+		w.telling.Lock()
+		defer w.telling.Unlock()
 		w.Report(e)
 	}
 }
@@ -283,38 +306,13 @@ func (w *Watcher) act(ctx context.Context, triggers []Trigger) (Summary, Observe
 			return Summary{Remaining: p}, o, nil
 		}
 	}
-	unlock, err := w.Lock(ctx)
+	release, err := w.reviver.turn.take(ctx)
 	if err != nil {
 		return Summary{}, Observed{}, err
 	}
-	defer unlock()
-	revived := w.revive(ctx, r, triggers)
+	defer release()
 	sum, err := r.Run(ctx)
-	if len(revived) > 0 {
-		sum.Results = append(revived, sum.Results...)
-		sum.Rounds++
-	}
 	return sum, *seen, err
-}
-
-// revive starts the daemons that have died before anything else is looked at: for what else it takes to start
-// one, the last pass speaks. The round that follows looks at everything.
-func (w *Watcher) revive(ctx context.Context, r Runner, triggers []Trigger) []Result {
-	if w.seen == nil || !slices.Contains(triggers, TriggerDeath) {
-		return nil
-	}
-	d := w.Wanted()
-	o := w.Observer(d).Serving(*w.seen)
-	w.back.see(o, names(d), o.Now)
-	p := r.Diff(o)
-	p.Changes = slices.DeleteFunc(p.Changes, func(c Change) bool {
-		return c.Kind != StartDaemon || len(c.Needs) > 0
-	})
-	if p.Empty() {
-		return nil
-	}
-	rolled := true
-	return r.execute(ctx, p, &rolled)
 }
 
 func hasty(triggers []Trigger) bool {
@@ -330,20 +328,20 @@ func hasty(triggers []Trigger) bool {
 // runner is the runner of one pass, and what it saw last.
 func (w *Watcher) runner() (Runner, *Observed) {
 	d := w.Wanted()
-	r := Runner{Actuators: w.Actuators(d), Parallel: w.Parallel}
+	r := Runner{Actuators: w.reviver.hands.handing(w.Actuators(d)), Parallel: w.Parallel}
 	seen := new(Observed)
 	ob := w.Observer(d)
 	r.Observe = func(ctx context.Context) (Observed, error) {
 		o, err := ob.Observe(ctx)
 		if err == nil {
-			w.back.see(o, names(d), time.Now())
-			w.desk.see(o, names(d), time.Now())
-			w.tellDeaths(&o, d)
+			o = w.enterSeen(ob, o)
 			*seen = o
 		}
 		return o, err
 	}
 	r.Diff = func(o Observed) Plan {
+		w.books.Lock()
+		defer w.books.Unlock()
 		p := Diff(d, o, Options{})
 		for _, b := range []*backoff{&w.back, &w.desk} {
 			var next time.Time
@@ -360,6 +358,22 @@ func (w *Watcher) runner() (Runner, *Observed) {
 		}
 	}
 	return r, seen
+}
+
+// enterSeen takes an observation into the books. Where a revival was over while it was made, it looks again at who
+// serves: a daemon that was not there yet has not died.
+func (w *Watcher) enterSeen(ob Observer, o Observed) Observed {
+	w.books.Lock()
+	defer w.books.Unlock()
+	if w.landed.After(o.Now) {
+		o = ob.Serving(o)
+	}
+	wanted, now := names(ob.Desired), time.Now()
+	w.back.see(o, wanted, now)
+	w.desk.see(o, wanted, now)
+	w.tellDeaths(&o, ob.Desired)
+	w.seen = &o
+	return o
 }
 
 // tellDeaths puts into an observation what others learn from the note.
@@ -387,25 +401,35 @@ func (w *Watcher) logTail(b *backoff) func(string) string {
 
 // ended keeps the books of daemons and notifiers.
 func (w *Watcher) ended(r Result) {
+	w.books.Lock()
+	again := w.enter(r)
+	w.books.Unlock()
+	if again {
+		w.report(Again{r.Change.Subjects[0]})
+	}
+}
+
+// enter takes the end of a change into the books, and says whether it put a daemon in place of another one.
+func (w *Watcher) enter(r Result) (again bool) {
 	if len(r.Change.Subjects) != 1 {
-		return
+		return false
 	}
 	name, now := r.Change.Subjects[0], time.Now()
 	for _, b := range []*backoff{&w.back, &w.desk} {
-		again := false
+		put := false
 		start, restart, stop := b.kinds()
 		switch r.Change.Kind {
 		case start:
 			switch r.Outcome {
 			case Done, Begun:
-				again = b.began(name, now)
+				put = b.began(name, now)
 			case Failed:
 				b.fell(name, now)
 			}
 		case restart:
 			switch r.Outcome {
 			case Done, Begun:
-				again = true
+				put = true
 				b.replaced(name, true, now)
 			case Failed:
 				b.replaced(name, false, now)
@@ -413,8 +437,7 @@ func (w *Watcher) ended(r Result) {
 		case stop:
 			b.stopped(name)
 		}
-		if again && !b.notify {
-			w.report(Again{name})
-		}
+		again = again || put && !b.notify
 	}
+	return again
 }

@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"wirefleet.dev/wire/internal/home"
 	"wirefleet.dev/wire/internal/process"
 	"wirefleet.dev/wire/internal/relay"
 )
@@ -25,6 +27,7 @@ type stage struct {
 	place
 	gateway  *gate
 	started  map[string]*exec.Cmd // stand-ins, by the name that the script gave them
+	unlock   func()               // the file that the script has locked
 	watchers []*watcher
 }
 
@@ -36,6 +39,9 @@ func on(ts *testscript.TestScript) *stage { return ts.Value(stageKey{}).(*stage)
 func (s *stage) end(t testscript.T) {
 	if s.gateway != nil {
 		s.gateway.close()
+	}
+	if s.unlock != nil {
+		s.unlock()
 	}
 	if _, err := endAll(s.dir); err != nil {
 		t.Fatal(err)
@@ -74,6 +80,8 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"hold":       cmdHold,
 	"held":       cmdHeld,
 	"release":    cmdRelease,
+	"lock":       cmdLock,
+	"unlock":     cmdUnlock,
 	"inbox":      cmdInbox,
 	"arrived":    cmdArrived,
 	"reference":  cmdReference,
@@ -389,6 +397,20 @@ func cmdHeld(ts *testscript.TestScript, neg bool, args []string) {
 func cmdRelease(ts *testscript.TestScript, neg bool, args []string) {
 	want(ts, neg, args, 0, "release")
 	on(ts).gateway.open()
+}
+
+// cmdLock locks a file, as a program does that takes its time with it.
+func cmdLock(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 1, "lock FILE")
+	var err error
+	on(ts).unlock, err = home.Lock(context.Background(), ts.MkAbs(args[0]))
+	ts.Check(err)
+}
+
+// cmdUnlock lets go of it.
+func cmdUnlock(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 0, "unlock")
+	on(ts).unlock()
 }
 
 // cmdInbox prints what a session has received from a peer: a line for each event, its body.

@@ -1,0 +1,252 @@
+package reconcile
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// reviver starts daemons that have died, at once and beside whatever a pass is at. For what else it takes to start
+// one, the last observation speaks; the pass that follows looks at everything.
+//
+// It has the apply lock together with the pass, and one session's daemon (hands) never at the same time as a change
+// of the pass: a daemon that is being replaced or stopped looks like one that has died.
+type reviver struct {
+	died   chan struct{} // rung when somebody may have
+	landed chan struct{} // rung when starts are over
+	slots  chan struct{} // as many starts at a time as changes of one kind
+	turn   turn
+	hands  hands
+}
+
+func newReviver(w Watch) reviver {
+	return reviver{
+		died: make(chan struct{}, 1), landed: make(chan struct{}, 1), slots: make(chan struct{}, cmpOr(w.Parallel, 8)),
+		turn: turn{gate: make(chan struct{}, 1), lock: w.Lock},
+	}
+}
+
+func ring(bell chan struct{}) {
+	select {
+	case bell <- struct{}{}:
+	default:
+	}
+}
+
+// reviving revives until ctx ends, and then waits for the starts that are under way. A death asks for a pass only
+// when what could be done at once is done.
+func (w *Watcher) reviving(ctx context.Context) {
+	var starts sync.WaitGroup
+	defer starts.Wait()
+	due := time.NewTimer(time.Hour)
+	defer due.Stop()
+	due.Stop()
+	for {
+		after := false
+		select {
+		case <-ctx.Done():
+			return
+		case <-w.reviver.died:
+		case <-w.reviver.landed:
+			after = true
+		case <-due.C:
+		}
+		started, next := w.revive(ctx, &starts)
+		if after || !started {
+			w.queue.ask(TriggerDeath)
+		}
+		if due.Stop(); !next.IsZero() {
+			due.Reset(time.Until(next))
+		}
+	}
+}
+
+// revive starts the daemons that are dead and due, and does not wait for them. next is when another one is due that
+// has to wait; zero if none has.
+func (w *Watcher) revive(ctx context.Context, starts *sync.WaitGroup) (started bool, next time.Time) {
+	limited, cancel := context.WithTimeout(ctx, w.Limit)
+	defer cancel()
+	release, err := w.reviver.turn.take(limited)
+	if err != nil {
+		return false, next // the pass that is asked for will meet the same, and say so
+	}
+	r, dead, next := w.dead()
+	if len(dead) == 0 {
+		release()
+		return false, next
+	}
+	var batch sync.WaitGroup
+	for _, c := range dead {
+		batch.Go(func() {
+			w.reviver.slots <- struct{}{}
+			defer func() { <-w.reviver.slots }()
+			if ctx.Err() != nil {
+				w.land(Result{Change: c, Outcome: Skipped, Err: errInterrupted})
+				return
+			}
+			w.report(Started{c})
+			began := time.Now()
+			out, err := r.do(ctx, c)
+			w.land(Result{Change: c, Outcome: out, Err: err, Took: time.Since(began)}.judged())
+		})
+	}
+	starts.Go(func() {
+		batch.Wait()
+		release()
+		ring(w.reviver.landed)
+	})
+	return true, next
+}
+
+// dead are the starts of those daemons that are dead and due, each session's daemon in hand. From the file in force to
+// the hands it is one step to a pass, which observes in between: none can have stopped a daemon that the file does not
+// want any more and that is started here.
+func (w *Watcher) dead() (r Runner, list []Change, next time.Time) {
+	w.books.Lock()
+	defer w.books.Unlock()
+	if w.seen == nil {
+		return r, nil, next
+	}
+	d := w.Wanted()
+	r = Runner{Actuators: w.Actuators(d)}
+	o := w.Observer(d).Serving(*w.seen)
+	w.back.see(o, names(d), o.Now)
+	// Of those that have just been started nobody else would see another death before the pass is over.
+	w.follow.watchProcesses(w.fresh, Observed{Sessions: o.Sessions})
+	w.fresh = nil
+	for _, c := range Diff(d, o, Options{}).Changes {
+		if c.Kind != StartDaemon || len(c.Needs) > 0 {
+			continue
+		}
+		name := c.Subjects[0]
+		if due := w.back.of(name).next(); o.Now.Before(due) {
+			if next.IsZero() || due.Before(next) {
+				next = due
+			}
+		} else if w.reviver.hands.try(name) {
+			w.back.of(name).starting = true
+			list = append(list, c)
+		}
+	}
+	return r, list, next
+}
+
+// land is the end of a start that revive has made.
+func (w *Watcher) land(r Result) {
+	name := r.Change.Subjects[0]
+	w.books.Lock()
+	again := w.enter(r)
+	w.back.of(name).starting = false
+	w.landed = time.Now()
+	w.fresh = append(w.fresh, name)
+	w.revived = append(w.revived, r)
+	w.books.Unlock()
+	w.reviver.hands.give(name)
+	w.report(Ended{r})
+	if again {
+		w.report(Again{name})
+	}
+}
+
+// revivals adds to what a pass did the revivals since the one before.
+func (w *Watcher) revivals(s *Summary) {
+	w.books.Lock()
+	defer w.books.Unlock()
+	if len(w.revived) == 0 {
+		return
+	}
+	s.Results = append(w.revived, s.Results...)
+	s.Rounds++
+	w.revived = nil
+}
+
+// turn is this process's at the apply lock. A pass and the revivals beside it have it together: the first takes it,
+// the last lets go.
+type turn struct {
+	gate   chan struct{} // held for a look at what follows
+	lock   func(context.Context) (unlock func(), err error)
+	n      int
+	unlock func()
+}
+
+func (t *turn) take(ctx context.Context) (release func(), err error) {
+	select {
+	case t.gate <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	defer func() { <-t.gate }()
+	if t.n == 0 {
+		if t.unlock, err = t.lock(ctx); err != nil {
+			return nil, err
+		}
+	}
+	t.n++
+	return t.release, nil
+}
+
+// release does not wait for long: who has the gate for long waits for a lock that we do not have.
+func (t *turn) release() {
+	t.gate <- struct{}{}
+	defer func() { <-t.gate }()
+	if t.n--; t.n == 0 {
+		t.unlock()
+	}
+}
+
+// hands say who is at the daemon of a session: a change of the pass, or a revival.
+type hands struct {
+	mu sync.Mutex
+	by map[string]chan struct{}
+}
+
+// of is full as long as somebody has that daemon in hand.
+func (h *hands) of(name string) chan struct{} {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.by == nil {
+		h.by = map[string]chan struct{}{}
+	}
+	if h.by[name] == nil {
+		h.by[name] = make(chan struct{}, 1)
+	}
+	return h.by[name]
+}
+
+func (h *hands) try(name string) bool {
+	select {
+	case h.of(name) <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+func (h *hands) give(name string) { <-h.of(name) }
+
+// handed is an actuator that has the daemon of its session in hand.
+type handed struct {
+	Actuator
+	hands *hands
+}
+
+func (a handed) Do(ctx context.Context, c Change) (Outcome, error) {
+	hand := a.hands.of(c.Subjects[0])
+	select {
+	case hand <- struct{}{}:
+	case <-ctx.Done():
+		return Skipped, ctx.Err()
+	}
+	defer func() { <-hand }()
+	return a.Actuator.Do(ctx, c)
+}
+
+// handing are actuators of a pass, beside which others revive.
+func (h *hands) handing(all map[Kind]Actuator) map[Kind]Actuator {
+	for _, k := range []Kind{StartDaemon, RestartDaemon, StopDaemon, StopDuplicate, StopLeftover, StopAll, DestroySession} {
+		if a := all[k]; a != nil {
+			all[k] = handed{a, h}
+		}
+	}
+	return all
+}
