@@ -174,6 +174,28 @@ func TestFailuresAreTriedOnceInARun(t *testing.T) {
 	}
 }
 
+// What was skipped because of a failure is not made in a later round, though the plan no longer names what it needed.
+func TestSkippedStaysSkippedInARun(t *testing.T) {
+	need := create("a")
+	after := Change{Kind: RegisterDir, Subjects: []string{"a"}, Needs: []ID{need.ID()}}
+	rounds := [][]Change{{need, after}, {{Kind: RegisterDir, Subjects: []string{"a"}}, daemonFor("b")}, {{Kind: RegisterDir, Subjects: []string{"a"}}}}
+	s := &site{fails: map[ID]error{need.ID(): errors.New("nick taken")}}
+	var tried []ID
+	s.before = func(c Change) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		tried = append(tried, c.ID())
+	}
+	r, round := s.runner(), 0
+	r.Diff = func(Observed) Plan { round++; return Plan{Changes: rounds[round-1]} }
+	if _, err := r.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]ID{need.ID(), daemonFor("b").ID()}, tried); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestNothingToDoIsNoRound(t *testing.T) {
 	s := &site{}
 	sum, err := s.runner().Run(t.Context())

@@ -12,13 +12,13 @@ type tried struct {
 	edges  map[[2]string]bool
 }
 
-// learn takes in what became of a round. What was skipped because of something else has not failed itself, but for
-// the restarts after one that failed.
+// learn takes in what became of a round. What was skipped has failed with what it needed: a plan made from what that
+// left behind may not name the need any more. A mesh is looked at edge by edge.
 func (t *tried) learn(results []Result) {
 	for _, r := range results {
 		var p *Partial
 		switch {
-		case r.Outcome == Skipped && r.Change.Roll:
+		case r.Outcome == Skipped && r.Change.Kind != PairMesh:
 		case r.Outcome != Failed:
 			continue
 		case r.Change.Kind == PairMesh && errors.As(r.Err, &p):
