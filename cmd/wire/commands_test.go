@@ -62,6 +62,7 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"waitgrep":   cmdWaitGrep,
 	"hashtree":   cmdHashTree,
 	"scrub":      cmdScrub,
+	"moments":    cmdMoments,
 	"kill9":      cmdKill9,
 	"freeze":     cmdFreeze,
 	"signal":     cmdSignal,
@@ -371,6 +372,9 @@ func cmdGate(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 }
 
+// slotOf is "SLOT:" and a name of a session in a regular expression: what its first own slot is called.
+var slotOf = regexp.MustCompile(`SLOT:([a-z0-9-]+)`)
+
 // cmdHold makes the gate hold a request: of those that match REGEX ("METHOD /path") the one after SKIP;
 // with -answer, the answer to it.
 func cmdHold(ts *testscript.TestScript, neg bool, args []string) {
@@ -384,7 +388,12 @@ func cmdHold(ts *testscript.TestScript, neg bool, args []string) {
 		skip, err = strconv.Atoi(args[1])
 		ts.Check(err)
 	}
-	ts.Check(on(ts).gateway.hold(args[0], skip, answer))
+	pattern := slotOf.ReplaceAllStringFunc(args[0], func(found string) string {
+		file, err := on(ts).session(slotOf.FindStringSubmatch(found)[1]).ReadRelay()
+		ts.Check(err)
+		return regexp.QuoteMeta(file.Self()[0].SlotID)
+	})
+	ts.Check(on(ts).gateway.hold(pattern, skip, answer))
 }
 
 // cmdHeld waits until the request that hold named is there.
@@ -469,6 +478,14 @@ func cmdScrub(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(on(ts).scrub(string(text))), 0o600))
 }
+
+// cmdMoments writes a file, or stdout, to another one with nothing but its moments replaced.
+func cmdMoments(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 2, "moments FROM TO")
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), moment.ReplaceAll([]byte(ts.ReadFile(args[0])), []byte("TIME")), 0o600))
+}
+
+var moment = regexp.MustCompile(`\b20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`)
 
 var volatile = []struct {
 	re *regexp.Regexp

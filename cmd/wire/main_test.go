@@ -28,7 +28,16 @@ func TestMain(m *testing.M) {
 	if kind := os.Getenv(standInVar); kind != "" {
 		os.Exit(standIn(kind))
 	}
+	hearHangups()
 	os.Exit(run(m))
+}
+
+// hearHangups lets what tests start hear SIGHUP also where the run does not (nohup go test): a signal that is ignored
+// stays ignored in children, one with a handler does not. Reset would ignore it again.
+func hearHangups() {
+	if signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
+	}
 }
 
 func run(m *testing.M) (status int) {

@@ -241,10 +241,10 @@ func path(n *kong.Node) []string {
 	return append(path(n.Parent), n.Name)
 }
 
-// complain prints a misuse and returns its exit status: 2, but 1 where 2 means "changes pending".
+// complain prints a misuse and returns its exit status: 2, but 1 where 2 means that something differs.
 func (a *app) complain(m *misuse) int {
 	status := 2
-	if p := path(m.node); len(p) > 1 && (p[1] == "plan" || p[1] == "apply") {
+	if p := path(m.node); len(p) > 1 && (p[1] == "plan" || p[1] == "apply" || p[1] == "drift") {
 		status = 1
 	}
 	if m.text == "" {

@@ -60,7 +60,7 @@ func (c *applyCmd) watch(a *app) error {
 		listening = listener.Addr().String()
 	}
 
-	k := newKeeper(slog.New(logHandler(a.err, c.LogFormat)), f.client)
+	k := newKeeper(slog.New(logHandler(a.err, c.LogFormat)), f.client, f.desired)
 	w := f.watcher(a, c, k.event, listening)
 	k.log.Info("watching", "file", f.path, "resync", c.Resync, "pid", os.Getpid(), "listen", listening)
 	var g run.Group
@@ -218,11 +218,15 @@ func wordsOf[T ~string](set []T) []string {
 	return out
 }
 
-func newVitals() *vitals.Vitals {
+func newVitals(d *spec.Desired) *vitals.Vitals {
+	sessions := make([]string, len(d.Sessions))
+	for i, s := range d.Sessions {
+		sessions[i] = s.Name
+	}
 	return vitals.New(vitals.Words{
 		Version: version, Triggers: wordsOf(reconcile.Triggers), Kinds: wordsOf(reconcile.Kinds), Results: wordsOf(reconcile.Outcomes),
 		SessionStates: wordsOf(reconcile.HomeFacts), DaemonStates: wordsOf(reconcile.DaemonFacts), PinStates: wordsOf(reconcile.Pins),
-	})
+	}, sessions)
 }
 
 // stateOf is what the figures say of a machine as a pass left it.

@@ -9,6 +9,7 @@ import (
 	"wirefleet.dev/wire/internal/relay/client"
 	"wirefleet.dev/wire/internal/vitals"
 	"wirefleet.dev/wire/reconcile"
+	"wirefleet.dev/wire/spec"
 )
 
 func logHandler(w io.Writer, format string) slog.Handler {
@@ -36,13 +37,13 @@ type keeper struct {
 	limping string // likewise, what went wrong beside
 }
 
-func newKeeper(log *slog.Logger, c *client.Client) *keeper {
+func newKeeper(log *slog.Logger, c *client.Client, d *spec.Desired) *keeper {
 	rest := time.AfterFunc(time.Hour, func() {
 		c.Close() // each of them costs the relay as much as us
 		debug.FreeOSMemory()
 	})
 	rest.Stop()
-	return &keeper{log: log, vitals: newVitals(), rest: rest, blocked: map[string]bool{}}
+	return &keeper{log: log, vitals: newVitals(d), rest: rest, blocked: map[string]bool{}}
 }
 
 func (k *keeper) event(e reconcile.Event) {

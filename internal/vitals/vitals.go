@@ -35,8 +35,8 @@ type Vitals struct {
 	duration                                                                                           histogram
 }
 
-// New are the figures before the first pass.
-func New(w Words) *Vitals {
+// New are the figures before the first pass, for a file with these sessions.
+func New(w Words, sessions []string) *Vitals {
 	v := &Vitals{
 		words:     w,
 		build:     gauge("wire_build_info", "Always 1; which build this is.", "goversion", "version"),
@@ -62,6 +62,8 @@ func New(w Words) *Vitals {
 	v.edges.all(w.PinStates)
 	v.drift.all(append([]string{Unrepairable}, w.Kinds...))
 	v.passes.all(w.Triggers)
+	v.restarts.all(sessions)
+	v.pulls.all(sessions)
 	for _, kind := range w.Kinds {
 		for _, result := range w.Results {
 			v.changes.set(0, kind, result)

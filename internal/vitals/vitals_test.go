@@ -66,7 +66,7 @@ func series(f *dto.MetricFamily) map[string]float64 {
 
 // The names are promised, and every value that a label can have is there before anything has happened.
 func TestStartsAtZero(t *testing.T) {
-	families := read(t, New(words))
+	families := read(t, New(words, []string{"api", "web"}))
 	want := map[string][]string{
 		"wire_build_info":                    nil,
 		"wire_converged":                     {""},
@@ -79,6 +79,9 @@ func TestStartsAtZero(t *testing.T) {
 		"wire_passes_total":                  {"trigger=start", "trigger=death"},
 		"wire_pass_duration_seconds":         {""},
 		"wire_config_last_reload_successful": {""},
+		"wire_daemon_restarts_total":         {"session=api", "session=web"},
+
+		"wire_slot_last_pull_timestamp_seconds": {"session=api", "session=web"},
 	}
 	for name, f := range families {
 		keys, ok := want[name]
@@ -119,7 +122,7 @@ func valuesOf(f *dto.MetricFamily) (values []string) {
 }
 
 func TestFigures(t *testing.T) {
-	v := New(words)
+	v := New(words, nil)
 	v.Changed("start daemon", "done")
 	v.Changed("start daemon", "done")
 	v.Restarted("api")
@@ -187,7 +190,7 @@ func TestFigures(t *testing.T) {
 // Edges are counted, not named: the exposition grows with sessions only.
 func TestGrowsWithSessionsOnly(t *testing.T) {
 	size := func(sessions, edges int) int {
-		v := New(words)
+		v := New(words, nil)
 		s := State{Edges: map[string]int{"good": edges}, LastPull: map[string]time.Time{}}
 		for i := range sessions {
 			s.LastPull[string(rune('a'+i))] = time.Time{}
@@ -258,7 +261,7 @@ func ask(t *testing.T, method, url, host string) (int, string) {
 }
 
 func TestServer(t *testing.T) {
-	v := New(words)
+	v := New(words, nil)
 	var looks atomic.Int32
 	url := serve(t, v, func(context.Context) ([]byte, error) {
 		if looks.Add(1) == 1 {
@@ -279,6 +282,12 @@ func TestServer(t *testing.T) {
 		{"GET", "/healthz", "localhost", 200, "ok\n"},
 		{"GET", "/healthz", "[::1]:80", 200, "ok\n"},
 		{"GET", "/healthz", "127.0.0.2:9100", 200, "ok\n"},
+		{"GET", "/healthz", "LocalHost:9100", 200, "ok\n"},
+		{"GET", "/healthz", "localhost.", 200, "ok\n"},
+		{"GET", "/healthz", "LOCALHOST.:80", 200, "ok\n"},
+		{"GET", "/healthz", "localhost..", 403, "not a name of this machine's loopback\n"},
+		{"GET", "/healthz", "localhost.evil.example", 403, "not a name of this machine's loopback\n"},
+		{"GET", "/healthz", "evil.localhost", 403, "not a name of this machine's loopback\n"},
 		{"GET", "/healthz", "evil.example", 403, "not a name of this machine's loopback\n"},
 		{"GET", "/metrics", "evil.example:80", 403, "not a name of this machine's loopback\n"},
 		{"GET", "/v1/observed", "127.0.0.1.evil.example", 403, "not a name of this machine's loopback\n"},
@@ -302,7 +311,7 @@ func TestServer(t *testing.T) {
 
 // A request without a Host, as HTTP/1.0 allows, is nobody we know.
 func TestNoHost(t *testing.T) {
-	url := serve(t, New(words), nil)
+	url := serve(t, New(words, nil), nil)
 	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
 	if err != nil {
 		t.Fatal(err)
@@ -318,7 +327,7 @@ func TestNoHost(t *testing.T) {
 }
 
 func TestHealth(t *testing.T) {
-	v := New(words)
+	v := New(words, nil)
 	status := func() (int, string) {
 		t.Helper()
 		w := httptest.NewRecorder()
