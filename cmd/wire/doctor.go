@@ -27,8 +27,8 @@ func (c *doctorCmd) Run(a *app) error {
 		return err
 	}
 	checks := health.Doctor{Machine: m, Session: s, Client: client.New(0), Rejections: int(min(c.RecentRejections, 1000))}.Examine(a.ctx)
-	for _, u := range staleUnits() {
-		checks = append(checks, health.Check{ID: "service_unit", Verdict: health.Warn, Detail: u.Subject + ": " + u.Reason.Text, Fix: u.Advice})
+	for _, r := range computer() {
+		checks = append(checks, health.Check{ID: checkOf[r.Reason.Code], Verdict: health.Warn, Detail: r.Subject + ": " + r.Reason.Text, Fix: r.Advice})
 	}
 	counts := map[health.Verdict]int{}
 	for _, k := range checks {
@@ -44,6 +44,9 @@ func (c *doctorCmd) Run(a *app) error {
 	}
 	return err
 }
+
+// checkOf is what doctor calls the reports about the computer.
+var checkOf = map[string]string{"unit-stale": "service_unit", "path-shadowed": "path"}
 
 func doctorDocument(checks []health.Check, counts map[health.Verdict]int) canon.Doc {
 	list := []any{}

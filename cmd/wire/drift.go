@@ -25,7 +25,7 @@ func (c *driftCmd) Run(a *app) error {
 		return err
 	}
 	p := reconcile.Diff(f.desired, o, reconcile.Options{})
-	p.Notes = append(p.Notes, staleUnits()...)
+	p.Notes = append(p.Notes, computer()...)
 	differ := reconcile.Differences(f.desired, o, p)
 	p.Notes = append(p.Notes, reconcile.Beside(f.desired, o)...)
 	if c.JSON {

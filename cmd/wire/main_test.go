@@ -6,11 +6,13 @@
 package main_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -20,6 +22,7 @@ import (
 var suite struct {
 	root  string   // every test lives below it
 	bin   string   // holds wire, as `go build` makes it
+	path  string   // PATH of everything: no other wire is on it
 	goEnv []string // what the go command needs where HOME is another one
 	races string   // the race detector's reports of all processes begin so
 }
@@ -48,6 +51,9 @@ func run(m *testing.M) (status int) {
 	if err == nil {
 		suite.bin, suite.races = filepath.Join(suite.root, "bin"), filepath.Join(suite.root, "race")
 		err = build(filepath.Join(suite.bin, "wire"))
+	}
+	if err == nil {
+		suite.path, err = pathWithout("wire", filepath.Join(suite.root, "path"))
 	}
 	if err == nil {
 		suite.goEnv, err = goEnv()
@@ -123,6 +129,33 @@ func raceReports() string {
 		all.Write(data)
 	}
 	return all.String()
+}
+
+// pathWithout is the binary's directory and PATH without a program that is installed there: what else is beside it is
+// linked to from below dir.
+func pathWithout(name, dir string) (string, error) {
+	path := []string{suite.bin}
+	for i, from := range filepath.SplitList(os.Getenv("PATH")) {
+		if _, err := os.Stat(filepath.Join(from, name)); err != nil {
+			path = append(path, from)
+			continue
+		}
+		to := filepath.Join(dir, strconv.Itoa(i))
+		entries, err := os.ReadDir(from)
+		if err = errors.Join(err, os.MkdirAll(to, 0o700)); err != nil {
+			return "", err
+		}
+		for _, e := range entries {
+			if e.Name() == name {
+				continue
+			}
+			if err := os.Symlink(filepath.Join(from, e.Name()), filepath.Join(to, e.Name())); err != nil {
+				return "", err
+			}
+		}
+		path = append(path, to)
+	}
+	return strings.Join(path, string(os.PathListSeparator)), nil
 }
 
 // goEnv names the caches of the go command and the clone.

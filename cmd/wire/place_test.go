@@ -94,7 +94,7 @@ func (p place) env() []string {
 		"XDG_CONFIG_HOME=", "XDG_STATE_HOME=", "XDG_DATA_HOME=", "XDG_CACHE_HOME=", "XDG_RUNTIME_DIR=",
 		"TMPDIR="+filepath.Join(p.dir, "tmp"),
 		"WIRE_HOME="+p.wh,
-		"PATH="+suite.bin+string(os.PathListSeparator)+os.Getenv("PATH"),
+		"PATH="+suite.path,
 		"LANG=C.UTF-8", "TERM=xterm",
 		"RELAY=http://"+p.relay,
 		"GATE=http://"+p.gate,

@@ -85,8 +85,8 @@ func below(path, dir string) (rest string, ok bool) {
 	if dir == "" {
 		return "", false
 	}
-	for _, d := range []string{dir, resolved(dir)} {
-		for _, p := range []string{path, resolved(path)} {
+	for _, d := range []string{dir, Resolved(dir)} {
+		for _, p := range []string{path, Resolved(path)} {
 			if rel, err := filepath.Rel(d, p); err == nil && filepath.IsLocal(rel) {
 				return rel, true
 			}
@@ -95,7 +95,8 @@ func below(path, dir string) (rest string, ok bool) {
 	return "", false
 }
 
-func resolved(path string) string {
+// Resolved is the file that a path leads to; the path itself where that cannot be told.
+func Resolved(path string) string {
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		return real
 	}
@@ -110,7 +111,7 @@ func OnPath(name, path string) []string {
 		if dir == "" {
 			dir = "."
 		}
-		file := resolved(filepath.Join(dir, name))
+		file := Resolved(filepath.Join(dir, name))
 		st, err := os.Stat(file)
 		if err == nil && st.Mode().IsRegular() && st.Mode()&0o111 != 0 && !slices.Contains(found, file) {
 			found = append(found, file)
