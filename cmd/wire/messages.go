@@ -154,6 +154,9 @@ func (c *pushCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	if res.Lost != "" {
+		fmt.Fprintln(a.err, "wire push: "+res.Lost)
+	}
 	for _, name := range res.Stray {
 		fmt.Fprintf(a.err, "wire push: outbox file %s is never sent; its messages belong in %s.jsonl\n", name, identity.BareHandle(name))
 	}

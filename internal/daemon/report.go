@@ -14,6 +14,9 @@ import (
 func (d *daemon) report(c cycle) error {
 	counts := [3]int{}
 	if c.pushed != nil {
+		if c.pushed.Lost != "" {
+			d.say.line("daemon: %s", c.pushed.Lost)
+		}
 		d.say.state("push", prefixed("daemon: push error: ", c.pushed.err))
 		d.say.state("mail to peers", c.pushed.waiting())
 		counts[0] = len(c.pushed.Pushed)

@@ -59,10 +59,13 @@ func (d *daemon) stream(ctx context.Context, e home.Endpoint) {
 	defer d.deaf.Add(-1)
 	near := e.Scope == home.Local // a proxy on the way elsewhere may hold back what a stream says
 	var wait pause
-	for {
+	for again := false; ; again = true {
 		var since time.Time
 		opened := func() {
 			since = time.Now()
+			if again {
+				d.box.Doubt(e.RelayURL) // it may have come back without what it had
+			}
 			if near {
 				d.deaf.Add(-1)
 			}

@@ -14,6 +14,7 @@ type agent struct {
 	record  any    // what verification looks at: the public keys alone, for a pin's card is most of it
 	did     string // "" if unknown
 	pinned  string // pinned_at
+	since   string // when the first of its keys that count was added; else pinned_at
 	own     bool   // tier ATTESTED
 	renewed bool   // holds keys of an earlier identity, active: false
 }
@@ -70,18 +71,28 @@ func readAgent(raw []byte) agent {
 	if !ok {
 		return got // known, but without keys
 	}
+	got.did, _ = rec["did"].(string)
+	got.pinned, _ = rec["pinned_at"].(string)
+	got.since = got.pinned
 	if keys, ok := rec["public_keys"].([]any); ok {
 		got.record = canon.Doc{"public_keys": keys}
 		for _, k := range keys {
-			if e, ok := k.(canon.Doc); ok && e["active"] == false {
+			e, _ := k.(canon.Doc)
+			if e["active"] == false {
 				got.renewed = true
+			} else if added, ok := e["added_at"].(string); ok && earlier(added, got.since) {
+				got.since = added
 			}
 		}
 	}
-	got.did, _ = rec["did"].(string)
-	got.pinned, _ = rec["pinned_at"].(string)
 	got.own = identity.Tier(rec) == identity.TierAttested
 	return got
+}
+
+// earlier compares two RFC 3339 times; what does not parse is not earlier.
+func earlier(t, than string) bool {
+	_, err := time.Parse(time.RFC3339Nano, t)
+	return err == nil && !notOlder(t, than)
 }
 
 // verify checks an event against trust. refused is why it does not count, nil if it does.

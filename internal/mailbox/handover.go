@@ -60,11 +60,11 @@ func wasRead(ctx context.Context, s home.Session, handle, slot string, before in
 		return err
 	}
 	p, known := sent.get(handle)
-	from, took := p.slots[slot]
-	if !known || !took || from >= before || p.offset < before {
+	of, took := p.slots[slot]
+	if !known || !took || of.first >= before || p.offset < before {
 		return nil // it is another file by now
 	}
-	p.slots[slot] = before
+	p.slots[slot] = taken{before, max(before, of.last)}
 	sent.set(handle, p)
 	return sent.write()
 }

@@ -24,6 +24,7 @@ type Box struct {
 	home  home.Session
 	relay *client.Client
 	mute  mute
+	proof proof
 
 	pull  sync.Mutex // guards what follows against the endpoints of one Pull
 	keys  *agents    // for verification

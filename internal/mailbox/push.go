@@ -30,6 +30,7 @@ type PushItem struct {
 type PushResult struct {
 	Pushed  []PushItem
 	Skipped []PushItem
+	Lost    string   // what became of a record of what was posted that could not be read; "" if none
 	Failed  int      // lines that were tried and that no slot has taken; all of them only with Report
 	Stray   []string // outbox files "<pinned>@<host>.jsonl", which are never sent; only with Report
 }
@@ -64,16 +65,20 @@ func (ErrNoPeers) Error() string { return "no peer slots pinned" }
 type idle struct {
 	relay, trust, sent stamp
 	sizes              map[string]int64 // of the outbox files
+	doubts             int              // of relays, when it began
+	at                 time.Time        // when it began
 }
 
-// Push posts every outbox line that its peer's slot does not have, along the peer's routes, each once. It
-// holds push.lock. A line that no relay takes is passed over and reported, what cannot be posted now stays
+// Push posts every outbox line that its peer's slot does not have, along the peer's routes, each once; a slot
+// that lost what it had gets it again. It holds push.lock. A line that no relay takes is passed over and reported, what cannot be posted now stays
 // for the next push. Errors are of our own files only.
 func (b *Box) Push(ctx context.Context, o PushOptions) (PushResult, error) {
 	if !o.Report && b.nothingNew() {
 		return PushResult{}, nil
 	}
-	seen := idle{relay: stampOf(b.home.RelayFile()), trust: stampOf(b.home.TrustFile())}
+	seen := idle{
+		relay: stampOf(b.home.RelayFile()), trust: stampOf(b.home.TrustFile()), doubts: b.proof.doubted(), at: time.Now(),
+	}
 	relay, err := b.home.ReadRelay()
 	if err != nil {
 		return PushResult{}, err
@@ -97,9 +102,10 @@ func (b *Box) Push(ctx context.Context, o PushOptions) (PushResult, error) {
 		}
 		pinned, seen.relay = relay.Peers(), stamp{}
 	}
-	sent, err := readSent(b.home.SentFile())
-	if err != nil {
-		return PushResult{}, err
+	var out PushResult
+	sent, lost, err := recoverSent(b.home.SentFile())
+	if out.Lost = lost; err != nil {
+		return out, err
 	}
 
 	b.peers.refresh()
@@ -112,13 +118,12 @@ func (b *Box) Push(ctx context.Context, o PushOptions) (PushResult, error) {
 		}
 		job, err := b.job(handle, relay, keeper, o)
 		if err != nil {
-			return PushResult{}, err
+			return out, err
 		}
 		jobs = append(jobs, job)
 	}
 	runJobs(ctx, jobs)
 
-	var out PushResult
 	var errs []error
 	for _, j := range jobs {
 		out.Pushed = append(out.Pushed, j.pushed...)
@@ -143,7 +148,10 @@ func (b *Box) Push(ctx context.Context, o PushOptions) (PushResult, error) {
 // nothingNew says whether all is as it was when the last push had nothing left to do.
 func (b *Box) nothingNew() bool {
 	i := b.idle
-	if i == nil || !i.relay.current(b.home.RelayFile()) || !i.trust.current(b.home.TrustFile()) || !i.sent.current(b.home.SentFile()) {
+	if i == nil || i.doubts != b.proof.doubted() || time.Since(i.at) >= proofLasts {
+		return false
+	}
+	if !i.relay.current(b.home.RelayFile()) || !i.trust.current(b.home.TrustFile()) || !i.sent.current(b.home.SentFile()) {
 		return false
 	}
 	queued, err := b.home.OutboxPeers()

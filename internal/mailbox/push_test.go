@@ -1,6 +1,7 @@
 package mailbox
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net"
@@ -8,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -510,19 +512,159 @@ func TestPushStray(t *testing.T) {
 	}
 }
 
-// TestPushBrokenProgress: an unparsable outbox-sent.json stops the push and stays as it is.
+// TestPushBrokenProgress: a record of what was posted that cannot be read is put aside, and everything goes out
+// again: once more into a slot that has it, and for the first time into one that took the place of a lost one.
 func TestPushBrokenProgress(t *testing.T) {
+	for name, spoil := range map[string]func(text string) string{
+		"torn":          func(text string) string { return text[:len(text)/2] },
+		"empty":         func(string) string { return "" },
+		"without slots": func(text string) string { return strings.Replace(text, `"slots"`, `"stols"`, 1) },
+		"slots torn away": func(text string) string {
+			return regexp.MustCompile(`("slots": \{\s*"[0-9a-f]+": )\d+`).ReplaceAllString(text, "${1}null")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, "api", "web")
+			w.pin("api", "web")
+			w.pin("web", "api")
+			w.send("api", "web", "one")
+			w.push(w.box("api"))
+			path := w.session("api").SentFile()
+			before := string(must(os.ReadFile(path)))
+			broken := spoil(before)
+			if broken == before {
+				t.Fatalf("nothing to spoil in %s", before)
+			}
+			check(os.WriteFile(path, []byte(broken), 0o600))
+			w.slot("web")
+			w.route("api", "web")
+			w.send("api", "web", "two")
+			res := w.push(w.box("api"))
+			if len(res.Pushed) != 2 {
+				t.Errorf("%+v", res)
+			}
+			if _, err := canon.ParseObject([]byte(broken)); err != nil {
+				if got := string(must(os.ReadFile(path + ".corrupt"))); got != broken || !strings.Contains(res.Lost, path+".corrupt") {
+					t.Errorf("%q, %s", res.Lost, got)
+				}
+			}
+			if res := w.push(w.box("api")); res.Lost != "" || len(res.Pushed)+len(res.Skipped) != 0 {
+				t.Errorf("again: %+v", res)
+			}
+			w.pull(w.box("web"))
+			w.wantInbox("web", "api", "one", "two")
+		})
+	}
+}
+
+// TestPushLostProgressOfRenewedSister: a sister that was made again, and whose card changed since, gets all that
+// was written to her as she is now, though it is no longer known what was posted and her slot is lost.
+func TestPushLostProgressOfRenewedSister(t *testing.T) {
 	w := newWorld(t, "api", "web")
 	w.pin("api", "web")
-	w.send("api", "web", "one")
-	path := w.session("api").SentFile()
-	check(os.WriteFile(path, []byte(`{"peers":`), 0o600))
-	var bad *home.FileError
-	if _, err := w.box("api").Push(t.Context(), PushOptions{}); !errors.As(err, &bad) || bad.Path != path {
-		t.Errorf("%v", err)
+	w.pin("web", "api")
+	start := time.Now().Add(-time.Hour)
+	w.sendAt("api", "web", "to the old one", start)
+	w.push(w.box("api"))
+	old := w.card["web"]
+	w.create("web")
+	w.pin("web", "api")
+	pinned := start.Add(time.Minute)
+	repin := func(added, at time.Time) {
+		check(w.session("api").UpdateTrust(t.Context(), func(sp *canon.Spans) error {
+			_, was, err := identity.PinRecord(old, identity.TierVerified, start, nil)
+			check(err)
+			_, rec, err := identity.PinRecord(w.card["web"], identity.TierVerified, at, was["public_keys"].([]any))
+			check(err)
+			rec["public_keys"].([]any)[0].(canon.Doc)["added_at"] = identity.FormatTime(added)
+			sp.Set(canon.AppendPretty(nil, rec, 2), "agents", "web")
+			return nil
+		}))
+		w.route("api", "web")
 	}
-	if got := string(must(os.ReadFile(path))); got != `{"peers":` {
-		t.Errorf("%s", got)
+	repin(pinned, pinned)
+	w.sendAt("api", "web", "to the new one", pinned.Add(time.Minute))
+	w.push(w.box("api"))
+	repin(pinned, pinned.Add(30*time.Minute))
+	w.slot("web")
+	w.route("api", "web")
+	check(os.Remove(w.session("api").SentFile()))
+	w.push(w.box("api"))
+	w.pull(w.box("web"))
+	w.wantInbox("web", "api", "to the new one")
+}
+
+// TestPushEmptiedSlot: a relay that comes back with its slots, but without what they held, takes all of it again.
+func TestPushEmptiedSlot(t *testing.T) {
+	for name, lose := range map[string]func(path string){
+		"deleted": func(path string) { check(os.Remove(path)) },
+		"emptied": func(path string) { check(os.Truncate(path, 0)) },
+		"the last line torn": func(path string) {
+			check(os.Truncate(path, must(os.Stat(path)).Size()-10))
+		},
+		"the last line gone": func(path string) {
+			data := must(os.ReadFile(path))
+			check(os.WriteFile(path, data[:bytes.LastIndexByte(data[:len(data)-1], '\n')+1], 0o600))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, "api", "web", "doc")
+			for _, pair := range [][2]string{{"api", "web"}, {"doc", "web"}} {
+				w.pin(pair[0], pair[1])
+				w.pin(pair[1], pair[0])
+			}
+			web, doc, api := w.box("web"), w.box("doc"), w.box("api")
+			w.send("api", "web", "pulled")
+			w.push(api)
+			w.pull(web)
+			w.send("doc", "web", "theirs")
+			w.push(doc)
+			w.send("api", "web", "one")
+			w.send("api", "web", "two")
+			w.push(api)
+			if res := w.push(w.box("api")); len(res.Pushed) != 0 {
+				t.Errorf("posted again, though nothing was lost: %+v", res)
+			}
+			for range 2 {
+				w.relay.Stop()
+				lose(filepath.Join(w.relay.Dir, "slots", w.self("web")[0].SlotID+".jsonl"))
+				w.relay.Start()
+				for _, b := range []*Box{api, doc} {
+					b.Doubt(w.relay.URL())
+					w.push(b)
+					if res := w.push(b); len(res.Pushed)+len(res.Skipped) != 0 {
+						t.Errorf("again: %+v", res)
+					}
+				}
+			}
+			w.pull(web)
+			w.pull(w.box("web"))
+			got := w.inbox("web", "api")
+			slices.Sort(got) // a slot that lost its end gets the last line back first
+			if !slices.Equal(got, []string{"one", "pulled", "two"}) {
+				t.Errorf("inbox %q", got)
+			}
+			w.wantInbox("web", "doc", "theirs")
+		})
+	}
+}
+
+// TestPushEmptiedSlotOutOfTurn: also what was posted ahead of lines that wait is seen to be lost.
+func TestPushEmptiedSlotOutOfTurn(t *testing.T) {
+	w := newWorld(t, "api", "web")
+	w.pin("api", "web")
+	w.pin("web", "api")
+	if _, err := w.box("api").Broadcast(t.Context(), BroadcastOptions{Body: "all", Kind: "claim", Scope: "both"}, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	w.relay.Stop()
+	check(os.Remove(filepath.Join(w.relay.Dir, "slots", w.self("web")[0].SlotID+".jsonl")))
+	w.relay.Start()
+	if res := w.push(w.box("api")); len(res.Pushed)+len(res.Skipped) != 1 {
+		t.Errorf("%+v", res)
+	}
+	if res := w.pull(w.box("web")); len(res.Written) != 1 {
+		t.Errorf("%+v", res)
 	}
 }
 

@@ -33,6 +33,7 @@ type peerPush struct {
 	path     string
 	relay    *client.Client
 	mute     *mute
+	proof    *proof
 	routes   []*route
 	all      []home.Endpoint // also those that cannot be reached from here
 	report   bool
@@ -67,7 +68,7 @@ func (b *Box) job(handle string, relay *home.RelayFile, k *keeper, o PushOptions
 	if err != nil {
 		return nil, err
 	}
-	j := &peerPush{handle: handle, path: path, relay: b.relay, mute: &b.mute, all: relay.Peer(handle), report: o.Report, keeper: k}
+	j := &peerPush{handle: handle, path: path, relay: b.relay, mute: &b.mute, proof: &b.proof, all: relay.Peer(handle), report: o.Report, keeper: k}
 	usable := func(e home.Endpoint) bool { return !e.SlotToken.Zero() }
 	routes := slices.DeleteFunc(relay.Routes(handle), func(e home.Endpoint) bool { return !usable(e) })
 	if len(routes) == 0 {
@@ -82,9 +83,9 @@ func (b *Box) job(handle string, relay *home.RelayFile, k *keeper, o PushOptions
 	switch {
 	case !known && a.renewed:
 		// The pin replaced another identity's, and what was sent to that one we do not know.
-		p.since = cmp.Or(a.pinned, identity.FormatTime(time.Now()))
+		p.since = cmp.Or(a.since, identity.FormatTime(time.Now()))
 	case known && a.did != "" && p.did != "" && !sameIdentity(p.did, a.did):
-		p = &progress{slots: map[string]int64{}, since: cmp.Or(a.pinned, identity.FormatTime(time.Now()))}
+		p = &progress{slots: map[string]taken{}, since: cmp.Or(a.since, identity.FormatTime(time.Now()))}
 	}
 	if a.did != "" {
 		p.did = a.did
@@ -113,6 +114,9 @@ func (j *peerPush) run(ctx context.Context) {
 	if j.err = j.begin(); j.err != nil {
 		return
 	}
+	if j.err = j.prove(ctx); j.err != nil {
+		return
+	}
 	if j.report {
 		if j.err = j.reportSent(); j.err != nil {
 			return
@@ -131,7 +135,7 @@ func (j *peerPush) begin() error {
 		return err
 	}
 	if last != p.lastID {
-		p.offset, p.lastID, p.slots = 0, "", map[string]int64{} // another file
+		p.offset, p.lastID, p.slots = 0, "", map[string]taken{} // another file
 	}
 	for slot := range p.slots {
 		if !j.pins(slot) {
@@ -167,7 +171,7 @@ func (j *peerPush) reopen() error {
 		}
 		j.open = last[0] != '\n'
 	}
-	j.lines = bufio.NewReaderSize(io.NewSectionReader(j.file, p.offset, 1<<62), 64<<10)
+	j.lines = j.linesFrom(p.offset)
 	return nil
 }
 
@@ -387,6 +391,9 @@ func (j *peerPush) try(ctx context.Context, r *route, m mail) (client.Posted, er
 	posted, err := j.relay.Post(post, slotOf(r.Endpoint), m.text)
 	if ctx.Err() == nil { // else it is we who did not wait
 		j.mute.heard(r.RelayURL, err, time.Now())
+		if err != nil && !errors.As(err, new(*client.StatusError)) {
+			j.proof.doubt(r.RelayURL) // it comes back with what it had, or without
+		}
 	}
 	return posted, err
 }
@@ -449,8 +456,8 @@ func (j *peerPush) reportSent() error {
 func (j *peerPush) taker(at int64) (best home.Endpoint) {
 	latest := int64(-1)
 	for _, e := range j.all {
-		if from, ok := j.progress.slots[e.SlotID]; ok && from <= at && from > latest {
-			best, latest = e, from
+		if of, ok := j.progress.slots[e.SlotID]; ok && of.first <= at && of.first > latest {
+			best, latest = e, of.first
 		}
 	}
 	return best

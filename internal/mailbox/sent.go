@@ -23,10 +23,13 @@ type progress struct {
 	since  string           // lines older than this were for another identity under the handle; "" for none
 	offset int64            // of the file; everything before it is done
 	lastID string           // event_id of the line before offset, "" if it has none
-	slots  map[string]int64 // slot id -> offset of the first line that it took
+	slots  map[string]taken // by slot id
 	bad    []refusedLine    // lines that no relay takes, newest last
 	direct []directLine     // lines that were posted as they were queued, ahead of what waited before them; newest last
 }
+
+// taken is where the first and the last line begin that a slot took in turn.
+type taken struct{ first, last int64 }
 
 type refusedLine struct{ id, reason string }
 
@@ -35,21 +38,24 @@ type directLine struct{ id, slot string }
 // rewind goes back to the first line that the slot took and forgets the slot, which is gone: what it took may
 // never have been read. The caller has to set lastID if it says true.
 func (p *progress) rewind(slot string) bool {
-	from, took := p.slots[slot]
+	of, took := p.slots[slot]
 	delete(p.slots, slot)
 	p.direct = slices.DeleteFunc(p.direct, func(d directLine) bool { return d.slot == slot })
-	if !took || from >= p.offset {
+	if !took || of.first >= p.offset {
 		return false
 	}
-	p.offset = from
+	p.offset = of.first
 	return true
 }
 
 // began notes that the slot has the line at the offset.
 func (p *progress) began(slot string) {
-	if from, before := p.slots[slot]; !before || p.offset < from {
-		p.slots[slot] = p.offset
+	of, before := p.slots[slot]
+	if !before || p.offset < of.first {
+		of.first = p.offset
 	}
+	of.last = p.offset
+	p.slots[slot] = of
 }
 
 func (p *progress) refuse(id, reason string) {
@@ -97,8 +103,7 @@ type sentFile struct {
 	peers canon.Doc
 }
 
-// readSent reads the file; a missing one is empty, an unparsable one an error: to guess here is to post a
-// whole history to somebody who took over a handle.
+// readSent reads the file; a missing one is empty, an unparsable one a *home.FileError.
 func readSent(path string) (*sentFile, error) {
 	f := &sentFile{path: path, doc: canon.Doc{"version": uint64(1)}, peers: canon.Doc{}}
 	data, err := os.ReadFile(path)
@@ -117,11 +122,30 @@ func readSent(path string) (*sentFile, error) {
 	return f, nil
 }
 
-// get is a peer's progress, new if there is none.
+// recoverSent is readSent for a push: a file that does not parse is put aside, and nothing counts as posted. What
+// arrived is posted once more and dropped there; whoever has the handle now gets nothing that is older than her key
+// (job sees to that). lost says what became of the file, "" if nothing did.
+func recoverSent(path string) (f *sentFile, lost string, err error) {
+	f, err = readSent(path)
+	var broken *home.FileError
+	if !errors.As(err, &broken) {
+		return f, "", err
+	}
+	aside := path + ".corrupt"
+	if rerr := os.Rename(path, aside); rerr != nil {
+		return nil, "", errors.Join(err, rerr)
+	}
+	f, err = readSent(path)
+	return f, fmt.Sprintf("%v; it is kept as %s, and all that was sent goes out again: who has it drops it", broken, aside), err
+}
+
+// get is a peer's progress, new if there is none or if it cannot be what set wrote: where it does not say which
+// slots took the lines, those of a slot that is lost would never go out again.
 func (f *sentFile) get(handle string) (p *progress, known bool) {
-	p = &progress{slots: map[string]int64{}}
+	p = &progress{slots: map[string]taken{}}
 	rec, ok := f.peers[handle].(canon.Doc)
-	if !ok {
+	slots, named := rec["slots"].(canon.Doc)
+	if !ok || !named {
 		return p, false
 	}
 	p.did, _ = rec["did"].(string)
@@ -129,11 +153,17 @@ func (f *sentFile) get(handle string) (p *progress, known bool) {
 	p.lastID, _ = rec["last_id"].(string)
 	offset, _ := rec["offset"].(uint64)
 	p.offset = int64(min(offset, 1<<62))
-	slots, _ := rec["slots"].(canon.Doc)
+	ends, _ := rec["ends"].(canon.Doc)
 	for slot, v := range slots {
-		if from, ok := v.(uint64); ok {
-			p.slots[slot] = int64(min(from, 1<<62))
+		first, ok := v.(uint64)
+		if !ok {
+			return &progress{slots: map[string]taken{}}, false
 		}
+		last, ok := ends[slot].(uint64)
+		if !ok { // of an earlier version
+			last = first
+		}
+		p.slots[slot] = taken{int64(min(first, 1<<62)), int64(min(last, 1<<62))}
 	}
 	bad, _ := rec["refused"].([]any)
 	for _, v := range bad {
@@ -162,11 +192,11 @@ func (f *sentFile) set(handle string, p *progress) {
 	if p.since != "" {
 		rec["since"] = p.since
 	}
-	slots := canon.Doc{}
-	for slot, from := range p.slots {
-		slots[slot] = uint64(from)
+	slots, ends := canon.Doc{}, canon.Doc{}
+	for slot, of := range p.slots {
+		slots[slot], ends[slot] = uint64(of.first), uint64(of.last)
 	}
-	rec["slots"] = slots
+	rec["slots"], rec["ends"] = slots, ends
 	delete(rec, "refused")
 	if len(p.bad) > 0 {
 		bad := make([]any, 0, len(p.bad))

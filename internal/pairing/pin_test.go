@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -155,6 +156,30 @@ func TestSwitchedOff(t *testing.T) {
 	}
 	if d := cmp.Diff(before, snapshot(t, s.Dir)); d != "" {
 		t.Errorf("it wrote:\n%s", d)
+	}
+}
+
+// TestRepinKeepsTimeOfKey: a pin that is made again under the same key says nothing new of when the key came.
+func TestRepinKeepsTimeOfKey(t *testing.T) {
+	s := outsider(t, "me")
+	bob, later := card(t, "bob", "bob"), someTime.Add(time.Hour)
+	if _, err := PinCard(t.Context(), s, bob, someTime); err != nil {
+		t.Fatal(err)
+	}
+	edit(t, s, "trust.json", func(doc canon.Doc) {
+		doc["agents"].(canon.Doc)["bob"].(canon.Doc)["tier"] = identity.TierUntrusted
+	})
+	if _, err := PinCard(t.Context(), s, bob, later); err != nil {
+		t.Fatal(err)
+	}
+	trust, err := s.ReadTrustDoc()
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec := trust["agents"].(canon.Doc)["bob"].(canon.Doc)
+	added := rec["public_keys"].([]any)[0].(canon.Doc)["added_at"]
+	if rec["pinned_at"] != identity.FormatTime(later) || added != identity.FormatTime(someTime) {
+		t.Errorf("pinned at %v, key of %v", rec["pinned_at"], added)
 	}
 }
 

@@ -26,6 +26,7 @@ func (s *sister) repin(old []byte, now time.Time) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	keepAdded(rec, oldKeys)
 	if was.did == s.info.DID {
 		carry(rec, was.rec, trustKeys)
 		keepOff(rec, oldKeys)
@@ -45,6 +46,23 @@ func keepOff(rec canon.Doc, oldKeys []any) {
 			old, _ := o.(canon.Doc)
 			if old["active"] == false && same(old, entry, "key_id") && same(old, entry, "key") {
 				entry["active"] = false
+			}
+		}
+	}
+}
+
+// keepAdded leaves a key that counted before the time at which it was pinned first: what was written to its owner
+// since then is hers, also where a push no longer knows what it posted.
+func keepAdded(rec canon.Doc, oldKeys []any) {
+	keys, _ := rec["public_keys"].([]any)
+	for _, k := range keys {
+		entry, _ := k.(canon.Doc)
+		for _, o := range oldKeys {
+			old, _ := o.(canon.Doc)
+			added, _ := old["added_at"].(string)
+			if old["active"] != false && added != "" && same(old, entry, "key_id") && same(old, entry, "key") {
+				entry["added_at"] = added
+				break
 			}
 		}
 	}

@@ -237,6 +237,7 @@ func TestStateGone(t *testing.T) {
 		return r.try("/v1/events/"+b.id, b.token, `{"event":{"event_id":"lost"}}`)
 	}
 	allocate := func(r *running, b box) (answer, error) { return r.try("/v1/slot/allocate", "", "{}") }
+	list := func(r *running, b box) (answer, error) { return r.try("/v1/events/"+b.id, b.token, "") }
 	health := func(r *running, b box) (answer, error) {
 		return r.try("/v1/slot/"+b.id+"/responder-health", b.token, `{"status":"s","set_at":"t"}`)
 	}
@@ -250,6 +251,12 @@ func TestStateGone(t *testing.T) {
 		{"directory removed, responder health", remove("."), health},
 		{"slots removed, post", remove("slots"), post},
 		{"slot file removed, post", remove("slots/SLOT.jsonl"), post},
+		{"slot file removed, list", remove("slots/SLOT.jsonl"), list},
+		{"slot file cut, list", func(t *testing.T, r *running, b box) {
+			if err := os.Truncate(filepath.Join(r.dir, "slots", b.id+".jsonl"), 3); err != nil {
+				t.Fatal(err)
+			}
+		}, list},
 		{"directory replaced by a copy, post", replaceByCopy, post},
 		{"directory replaced by a copy, allocate", replaceByCopy, allocate},
 		{"slot file replaced by a copy, post", func(t *testing.T, r *running, b box) {

@@ -309,7 +309,7 @@ func (s *slot) append(fresh []*posting) error {
 var appendBuffers = sync.Pool{New: func() any { return new([]byte) }}
 
 func (s *slot) gone() error {
-	return fmt.Errorf("the relay's state is gone: slots/%s.jsonl was deleted or replaced", s.id)
+	return fmt.Errorf("the relay's state is gone: slots/%s.jsonl was deleted, cut or replaced", s.id)
 }
 
 // open is the slot file for appending, made if it is not there yet.
@@ -436,6 +436,9 @@ func (v *view) append(dst []byte, from, to int, sep byte) ([]byte, error) {
 func (v *view) read(dst []byte, from, to int, sep byte) ([]byte, error) {
 	if v.file == nil {
 		f, err := os.Open(v.s.path())
+		if errors.Is(err, fs.ErrNotExist) {
+			return dst, v.s.st.fail(v.s.gone())
+		}
 		if err != nil {
 			return dst, err
 		}
@@ -445,7 +448,10 @@ func (v *view) read(dst []byte, from, to int, sep byte) ([]byte, error) {
 	n := int(last.off + int64(last.len) - start)
 	at := len(dst)
 	dst = append(dst, make([]byte, n)...)
-	if _, err := v.file.ReadAt(dst[at:], start); err != nil && err != io.EOF {
+	switch _, err := v.file.ReadAt(dst[at:], start); {
+	case errors.Is(err, io.EOF): // it was cut: what is left is no list of what came
+		return dst[:at], v.s.st.fail(v.s.gone())
+	case err != nil:
 		return dst[:at], err
 	}
 	for _, l := range v.lines[from : to-1] {
