@@ -44,7 +44,7 @@ func (w *world) strike(ctx context.Context, b Blow) (broke int, err error) {
 	case RecordTorn:
 		return 1, truncate(subject(0).DaemonPID(), 40)
 	case RecordDecoy:
-		return 1, w.nameDecoy(subject(0))
+		return 1, w.nameDecoy(subject(0), int(b.Delay.Milliseconds()))
 	case RelayLost:
 		return w.everything(), w.loseRelayState()
 	case RelayLostDown:
@@ -124,15 +124,14 @@ func truncate(path string, size int64) error {
 	return err
 }
 
-// nameDecoy writes a pid record that names a living stranger, as a recycled pid would.
-func (w *world) nameDecoy(s home.Session) error {
+// nameDecoy writes a pid record that names a living stranger, as a recycled pid would: one or the other, by n.
+func (w *world) nameDecoy(s home.Session, n int) error {
 	rec, form := process.ReadRecord(s.DaemonPID())
 	if form != process.FormJSON {
 		return errMissed
 	}
-	w.mu.Lock()
-	rec.PID = w.decoys[0].Process.Pid
-	w.mu.Unlock()
+	all := w.strangers()
+	rec.PID = all[n%len(all)].cmd.Process.Pid
 	return process.WriteRecord(s.DaemonPID(), rec)
 }
 

@@ -25,8 +25,8 @@ const changesPerBlow = 3
 
 // storm runs the fleet through the blows and then proves what must hold.
 func (w *world) storm(ctx context.Context, blows []Blow) error {
-	for n := range 2 {
-		if err := w.addDecoy(n, n == 1); err != nil {
+	for _, namesake := range []bool{false, true} {
+		if err := w.addDecoy(namesake); err != nil {
 			return err
 		}
 	}
@@ -44,8 +44,8 @@ func (w *world) storm(ctx context.Context, blows []Blow) error {
 	quiet := make(chan struct{})
 	go func() { t.run(sending); close(quiet) }()
 	watching, stopWatching := context.WithCancel(ctx)
-	doubles := make(chan error, 1)
-	go func() { doubles <- w.neverTwoDaemons(watching) }()
+	sampled := make(chan error, 1)
+	go func() { sampled <- w.sample(watching) }()
 
 	start := time.Now()
 	err := w.blow(ctx, blows, t, start)
@@ -55,7 +55,7 @@ func (w *world) storm(ctx context.Context, blows []Blow) error {
 	stopSending()
 	<-quiet
 	stopWatching()
-	if err := errors.Join(err, <-doubles); err != nil {
+	if err := errors.Join(err, <-sampled); err != nil {
 		return err
 	}
 	w.log("healed; %d messages accepted, %d sends killed or refused", len(t.accepted), len(t.doubtful))
@@ -89,15 +89,18 @@ func (w *world) blow(ctx context.Context, blows []Blow, t *traffic, start time.T
 	return nil
 }
 
-// neverTwoDaemons samples the process table: two daemons of one home that both stay are a defect; one that
-// starts and finds that it is not needed is none.
-func (w *world) neverTwoDaemons(ctx context.Context) error {
+// sample looks again and again at what must hold at every moment: decoys are unharmed, and no home has two
+// daemons that both stay (one that starts and finds that it is not needed is none).
+func (w *world) sample(ctx context.Context) error {
 	seen := map[string]int{} // home and pids -> samples in a row
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-time.After(100 * time.Millisecond):
+		}
+		if err := w.decoysUnharmed(); err != nil {
+			return err
 		}
 		table, err := process.Table()
 		if err != nil {
@@ -137,14 +140,15 @@ func (w *world) prove(ctx context.Context, t *traffic, before int) error {
 	if err := w.keepKeys(); err != nil {
 		return err
 	}
-	if err := w.decoysUnharmed(); err != nil {
-		return err
-	}
 	if err := w.endWatcher(syscall.SIGTERM); err != nil {
 		return err
 	}
 	if out, err := w.command(ctx, "", "down", "-f", w.file).CombinedOutput(); err != nil {
 		return fmt.Errorf("wire down: %w\n%s", err, out)
+	}
+	// Last, for `wire down` is no less bound to leave strangers alone.
+	if err := w.decoysUnharmed(); err != nil {
+		return err
 	}
 	left, err := w.left()
 	if err != nil {

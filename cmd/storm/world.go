@@ -36,7 +36,7 @@ type world struct {
 	spec    specText
 	watcher *exec.Cmd
 	logs    bytes.Buffer // of all watchers and one-shot applies
-	decoys  []*exec.Cmd
+	decoys  []stranger
 	keys    map[string][]byte // private.key by session, as first seen
 	lost    int               // things that blows broke, for the bound on changes
 	out     io.Writer
@@ -241,12 +241,9 @@ func proven(lock string) (process.Life, bool) {
 // close ends what is left of the world. Processes that carry its directory in their environment are its own.
 func (w *world) close() error {
 	w.mu.Lock()
-	decoys, watcher := w.decoys, w.watcher
+	watcher := w.watcher
 	w.mu.Unlock()
-	for _, d := range decoys {
-		_ = d.Process.Kill()
-		_ = d.Wait()
-	}
+	w.endDecoys()
 	if watcher != nil && watcher.ProcessState == nil {
 		_ = watcher.Process.Kill()
 		_ = watcher.Wait()
