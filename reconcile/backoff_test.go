@@ -175,7 +175,7 @@ func TestCrashLoop(t *testing.T) {
 		}
 		if want == 1 {
 			r := p.Blocked[0]
-			if r.Subject != "api" || r.Reason.Code != "daemon-crash-looping" || r.Advice != "its log ends:\nlast words" {
+			if r.Subject != "api" || r.Reason.Code != "daemon-crash-looping" || r.Advice != "mend what its log ends with:\nlast words" {
 				t.Errorf("%+v", r)
 			}
 			if n := b.crashing()["api"]; n != death {

@@ -104,7 +104,11 @@ func (f *differ) home(s spec.Session) {
 	switch have.Home {
 	case HomeBroken:
 		v.blocked = true
-		f.block(s.Name, "home-broken", have.Why, "repair or move the file away; nothing in this home was changed")
+		if have.Twins != nil {
+			f.block(s.Name, "home-twin", have.Why, have.Twins.Advice())
+			break
+		}
+		f.block(s.Name, "home-broken", have.Why, brokenAdvice)
 	case HomeAbsent, HomePartial:
 		code, text := "absent", "absent"
 		if have.Home == HomePartial {
@@ -134,13 +138,18 @@ func (f *differ) watched(name string) {
 	f.block(name, "watched", fmt.Sprintf("pid %d keeps it as %s says", w.PID, w.File), "change that file, or end that `wire apply --watch`")
 }
 
+const brokenAdvice = "repair that file or put the right one back, then `wire apply`; nothing in this home was changed"
+
+// unknownAdvice is for a home of which it cannot be told who serves it.
+const unknownAdvice = "look at the process that it names; when that is settled, the same again"
+
 func (f *differ) dir(s spec.Session) {
 	v := f.ready[s.Name]
 	if s.Dir == "" || v.blocked && (!f.opt.TakeDirs || f.opt.InOrder) {
 		return
 	}
 	if !s.DirExists {
-		f.note(s.Name, "dir-absent", s.DirAsTyped+" does not exist yet; registered as "+s.Dir, "")
+		f.note(s.Name, "dir-absent", s.DirAsTyped+" does not exist yet; registered as "+s.Dir, "make that directory, or mend dir in the file")
 	}
 	holder, taken := f.o.ByCwd[s.Dir]
 	switch {

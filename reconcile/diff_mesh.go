@@ -52,7 +52,7 @@ func (f *differ) edge(a, b string, va, vb verdict) (Reason, bool) {
 				fmt.Sprintf("rename one of them, or `wire forget-peer %s` in session %s", p.to, p.from))
 			return Reason{}, false
 		case pairing.PinUnknown:
-			f.blockEdge(a, b, "edge-unknown", p.pin.Why, "")
+			f.blockEdge(a, b, "edge-unknown", p.pin.Why, "see what is said of these two sessions, then `wire plan` again")
 			return Reason{}, false
 		}
 	}

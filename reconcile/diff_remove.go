@@ -58,9 +58,9 @@ func Down(d *spec.Desired, o Observed, only []string) Plan {
 		}
 		switch dm, n := have.Daemon, have.Notify; {
 		case dm.Unknown != "":
-			f.block(s.Name, "daemon-unknown", dm.Unknown, "")
+			f.block(s.Name, "daemon-unknown", dm.Unknown, unknownAdvice)
 		case n.Unknown != "":
-			f.block(s.Name, "notify-unknown", n.Unknown, "")
+			f.block(s.Name, "notify-unknown", n.Unknown, unknownAdvice)
 		case len(dm.All()) > 0:
 			f.add(Change{Kind: StopAll, Subjects: []string{s.Name}, Reason: Reason{"down", "running"}})
 		case len(n.All()) > 0:
@@ -73,17 +73,20 @@ func Down(d *spec.Desired, o Observed, only []string) Plan {
 	return f.plan()
 }
 
+const foreignRelayAdvice = "end it where it was started, if it shall end"
+
 func (f *differ) downRelay() {
 	url, r := f.d.LocalRelay.URL, f.o.Relay
 	switch {
 	case r.PID == 0:
 		if r.Fact == RelayUp {
-			f.note(url, "relay-foreign", "not started from this machine's sessions root: left running", "")
+			f.note(url, "relay-foreign", "not started from this machine's sessions root: left running", foreignRelayAdvice)
 		}
 	case !r.ByApply:
-		f.note(url, "relay-foreign", fmt.Sprintf("pid %d was not started by an apply: left running", r.PID), "")
+		f.note(url, "relay-foreign", fmt.Sprintf("pid %d was not started by an apply: left running", r.PID), foreignRelayAdvice)
 	case len(r.OtherUses) > 0:
-		f.note(url, "relay-used", "left running for "+strings.Join(r.OtherUses, ", "), "")
+		f.note(url, "relay-used", "left running for "+strings.Join(r.OtherUses, ", "),
+			"stop their daemons, then `wire down` again, if it shall end")
 	default:
 		f.add(Change{Kind: StopRelay, Subjects: []string{url}, Reason: Reason{"down", "running"}})
 	}
@@ -107,9 +110,9 @@ func Destroy(d *spec.Desired, o Observed, only []string) Plan {
 		case !owned && !slices.Contains(only, s.Name):
 			f.block(s.Name, "not-owned", "it was not created by this file", "name it with --only to destroy it all the same")
 		case have.Daemon.Unknown != "":
-			f.block(s.Name, "daemon-unknown", have.Daemon.Unknown, "")
+			f.block(s.Name, "daemon-unknown", have.Daemon.Unknown, unknownAdvice)
 		case have.Notify.Unknown != "":
-			f.block(s.Name, "notify-unknown", have.Notify.Unknown, "")
+			f.block(s.Name, "notify-unknown", have.Notify.Unknown, unknownAdvice)
 		default:
 			f.add(Change{
 				Kind: DestroySession, Subjects: []string{s.Name}, Destroys: true,

@@ -23,7 +23,7 @@ func (f *differ) daemon(s spec.Session) {
 		dm.Others, dm.Why = nil, "not running" // once they have been swept away
 	}
 	if dm.Unknown != "" {
-		f.block(s.Name, "daemon-unknown", dm.Unknown, "")
+		f.block(s.Name, "daemon-unknown", dm.Unknown, unknownAdvice)
 		return
 	}
 	subject := []string{s.Name}
@@ -33,7 +33,8 @@ func (f *differ) daemon(s spec.Session) {
 		case have.StartedByApply:
 			f.add(Change{Kind: StopDaemon, Subjects: subject, Reason: Reason{"daemon-unwanted", "daemon: false in the file"}})
 		default:
-			f.note(s.Name, "daemon-foreign", fmt.Sprintf("daemon: false, but pid %d was not started by an apply: left alone", dm.Ours.PID), "")
+			f.note(s.Name, "daemon-foreign", fmt.Sprintf("daemon: false, but pid %d was not started by an apply: left alone", dm.Ours.PID),
+				"end it where it was started, or set daemon: true")
 		}
 		return
 	}
@@ -71,7 +72,8 @@ func (f *differ) daemon(s spec.Session) {
 				"daemon-duplicate", fmt.Sprintf("pid %d serves it beside pid %d", dm.Others[1].PID, first.PID),
 			}})
 		default:
-			f.note(s.Name, "daemon-reference", "served by a daemon of the reference ("+describe(first)+")", "")
+			f.note(s.Name, "daemon-reference", "served by a daemon of the reference ("+describe(first)+")",
+				"nothing has to be done; `daemon: {takeover: true}` lets apply replace it by ours")
 		}
 	default:
 		why := Reason{"daemon-dead", cmp.Or(dm.Why, "not running")}
@@ -93,12 +95,13 @@ func (f *differ) notifier(s spec.Session) {
 	c := Change{Subjects: []string{s.Name}}
 	switch {
 	case n.Unknown != "" && s.Notify:
-		f.block(s.Name, "notify-unknown", n.Unknown, "")
+		f.block(s.Name, "notify-unknown", n.Unknown, unknownAdvice)
 		return
 	case n.Unknown != "" || !s.Notify && n.Ours == nil:
 		return
 	case !s.Notify && !have.NotifyByApply:
-		f.note(s.Name, "notify-foreign", fmt.Sprintf("notify: false, but pid %d was not started by an apply: left alone", n.Ours.PID), "")
+		f.note(s.Name, "notify-foreign", fmt.Sprintf("notify: false, but pid %d was not started by an apply: left alone", n.Ours.PID),
+			"end it where it was started, or set notify: true")
 		return
 	case !s.Notify:
 		c.Kind, c.Reason = StopNotify, Reason{"notify-unwanted", "notify: false in the file"}
@@ -112,7 +115,8 @@ func (f *differ) notifier(s spec.Session) {
 	case all[0].Stopped:
 		c.Kind, c.Reason = RestartNotify, Reason{"notify-hung", fmt.Sprintf("pid %d is stopped (state T)", all[0].PID)}
 	case n.Ours == nil:
-		f.note(s.Name, "notify-reference", fmt.Sprintf("what arrives is shown by a notifier of the reference (pid %d)", all[0].PID), "")
+		f.note(s.Name, "notify-reference", fmt.Sprintf("what arrives is shown by a notifier of the reference (pid %d)", all[0].PID),
+			"nothing has to be done; once it has ended, apply starts ours")
 		return
 	case !n.Ours.SameExe && !f.opt.Complete && !f.foreignWatch():
 		c.Kind, c.Reason = RestartNotify, Reason{"notify-executable", fmt.Sprintf("pid %d runs another executable than this one", n.Ours.PID)}
@@ -149,7 +153,8 @@ func (f *differ) replace(s spec.Session, have SessionState) (Change, bool) {
 	case dm.Stopped:
 		return Change{Reason: Reason{"daemon-hung", fmt.Sprintf("pid %d is stopped (state T)", dm.PID)}}, true
 	case !dm.SameExe && f.foreignWatch():
-		f.note(s.Name, "daemon-executable", fmt.Sprintf("pid %d runs the executable of the watcher (pid %d), not this one", dm.PID, f.o.Watcher.PID), "")
+		f.note(s.Name, "daemon-executable", fmt.Sprintf("pid %d runs the executable of the watcher (pid %d), not this one", dm.PID, f.o.Watcher.PID),
+			"nothing has to be done; if this program is the one that is meant, end that watcher and start this one's")
 	case !dm.SameExe:
 		return Change{Roll: true, Reason: Reason{"daemon-executable", fmt.Sprintf("pid %d runs another executable than this one: %s", dm.PID, dm.Exe)}}, true
 	}

@@ -47,12 +47,12 @@ func Differences(d *spec.Desired, o Observed, p Plan) []Difference {
 	return out
 }
 
-// logEnds is what a report shows of a daemon.log.
+// logEnds is the advice about one that keeps dying: its log.
 func logEnds(tail string) string {
 	if tail == "" {
-		return "its log says nothing"
+		return "its log says nothing: `wire daemon` in its home shows why"
 	}
-	return "its log ends:\n" + tail
+	return "mend what its log ends with:\n" + tail
 }
 
 func ofPair(o Observed, c Change, p Pair) Difference {
@@ -194,6 +194,8 @@ func ofReport(o Observed, r Report) Difference {
 	switch r.Reason.Code {
 	case "home-broken":
 		x.Wanted, x.Seen = "session whole", "session "+string(have.Home)
+	case "home-twin":
+		x.Wanted, x.Seen = "an identity of its own", "that of another session"
 	case "relay-down", "relay-silent", "port-taken":
 		x.Sessions = nil
 		x.Wanted, x.Seen = "relay up", "relay "+strings.TrimPrefix(strings.ReplaceAll(r.Reason.Code, "port-taken", "stranger"), "relay-")

@@ -85,7 +85,7 @@ web: its dir / dir of another session ! name that session in the file, or destro
 `},
 		{"a broken home", nil, func(o *Observed) {
 			o.edit("web", func(s *SessionState) { s.Home, s.Why = HomeBroken, "torn" })
-		}, "\nweb: session whole / session broken ! repair or move the file away; nothing in this home was changed\n"},
+		}, "\nweb: session whole / session broken ! repair that file or put the right one back, then `wire apply`; nothing in this home was changed\n"},
 	}
 	for _, c := range cases {
 		t.Run(strings.ReplaceAll(c.name, " ", "-"), func(t *testing.T) {
@@ -99,7 +99,7 @@ web: its dir / dir of another session ! name that session in the file, or destro
 				t.Error(diff)
 			}
 			for _, x := range got {
-				if x.Subject == "api" && x.Apply == StartDaemon && x.Ask != "its log ends:\nboom" {
+				if x.Subject == "api" && x.Apply == StartDaemon && x.Ask != "mend what its log ends with:\nboom" {
 					t.Errorf("%q", x.Ask)
 				}
 			}

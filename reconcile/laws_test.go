@@ -277,6 +277,34 @@ func genOptions(t *rapid.T) Options {
 	return Options{Prune: rapid.Bool().Draw(t, "prune")}
 }
 
+// Whatever differs or is reported says of what it speaks and what to do next: apply, or the user.
+func TestLawEverythingAdvises(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		sc := genScene(t)
+		sc.o.Relay.Why, sc.o.Federation.Why = "generated", "generated"
+		sc.o.Neighbours = rapid.SampledFrom([][]string{nil, {"eve"}}).Draw(t, "neighbours")
+		sc.o.Watcher = rapid.SampledFrom([]WatcherState{{}, {PID: 7, Other: true, Owner: "laptop"}, {PID: 7, Owner: "laptop"}}).Draw(t, "watcher")
+		for name, have := range sc.o.Sessions {
+			have.Claim.Why = "generated"
+			have.Deaths = rapid.SampledFrom([]int{0, 0, crashLoop}).Draw(t, "deaths")
+			sc.o.Sessions[name] = have
+		}
+		plan := Diff(sc.d, sc.o, genOptions(t))
+		for _, x := range Differences(sc.d, sc.o, plan) {
+			if x.Subject == "" || x.Wanted == "" || x.Seen == "" || x.Apply == "" && x.Ask == "" {
+				t.Fatalf("%+v", x)
+			}
+		}
+		down, gone := Down(sc.d, sc.o, nil), Destroy(sc.d, sc.o, nil)
+		for _, r := range slices.Concat(StatusOf(sc.d, sc.o).Findings, down.Blocked, down.Notes, gone.Blocked, gone.Notes,
+			Upgrade(sc.o, sc.o, "").Blocked) {
+			if r.Subject == "" || r.Reason.Code == "" || r.Reason.Text == "" || r.Advice == "" {
+				t.Fatalf("%+v", r)
+			}
+		}
+	})
+}
+
 // Law 1: on a machine that does what it is told, the next plan is empty; the third, where a dead relay hid
 // something.
 func TestLawConverges(t *testing.T) {

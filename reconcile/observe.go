@@ -259,7 +259,7 @@ const StartedByApply = "apply"
 
 // inspect reads what the home of one session holds: everything but pins, slots and processes.
 func inspect(s home.Session) SessionState {
-	st := SessionState{Name: s.Name}
+	st := SessionState{Name: s.Name, Link: s.Alias()}
 	st.Home, st.DID, st.Why = health.Identity(s)
 	if m, err := s.ReadManaged(); err == nil && m != nil {
 		st.Marked, st.Owner, st.StartedByApply, st.NotifyByApply = true, m.Owner, m.Daemon, m.Notify
@@ -302,6 +302,7 @@ func (ob Observer) slots(ctx context.Context, o *Observed, survey *pairing.Surve
 		}
 		if m.Err != nil {
 			st.Home, st.Why = HomeBroken, m.Err.Error()
+			_ = errors.As(m.Err, &st.Twins)
 		}
 		o.Sessions[m.Session.Name] = st
 	}

@@ -99,6 +99,8 @@ type SessionState struct {
 	Home   HomeFact
 	Why    string // what is missing or broken
 	DID    string
+	Twins  *pairing.TwinError // why it is broken, where another listed session has its handle
+	Link   bool               // its directory is a link: another name of a home
 	Slots  []SlotState
 	Claim  ClaimState // of a session that reaches the federation relay
 	Daemon census.Serving

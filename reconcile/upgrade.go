@@ -59,7 +59,7 @@ func (u *upgrade) daemon(name string) {
 	pid, due := u.due(s.Daemon.All())
 	switch {
 	case s.Daemon.Unknown != "":
-		u.block(name, "daemon-unknown", s.Daemon.Unknown, "")
+		u.block(name, "daemon-unknown", s.Daemon.Unknown, "look at the process that it names, then `wire upgrade` again")
 	case due && s.Home == HomeBroken:
 		u.block(name, "home-broken", fmt.Sprintf("pid %d goes on: none could take its place, for %s", pid, s.Why), "put it back, then `wire upgrade`")
 	case due:

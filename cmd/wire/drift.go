@@ -44,7 +44,7 @@ func (c *driftCmd) Run(a *app) error {
 			a.printReport(a.out, n)
 		}
 		if n := len(p.Unmanaged); n > 0 {
-			fmt.Fprintf(a.out, "! %d unmanaged: %s\n", n, plainText(strings.Join(p.Unmanaged, ", ")))
+			fmt.Fprintf(a.out, "! %d unmanaged: %s\n  next: %s\n", n, plainText(strings.Join(p.Unmanaged, ", ")), unmanagedAdvice)
 		}
 	}
 	if len(differ) > 0 {
@@ -52,6 +52,8 @@ func (c *driftCmd) Run(a *app) error {
 	}
 	return nil
 }
+
+const unmanagedAdvice = "nothing has to be done; name those in the file that it shall keep (`wire export` shows how)"
 
 // printDifferences prints a line for each: subject, wanted, seen, reason, and what apply would do or whom to
 // ask. The end of a log follows on lines of its own.

@@ -27,7 +27,7 @@ func TestSharedMachine(t *testing.T) {
 		out := must(t, p.wire(args...))
 		for _, line := range []string{
 			"! http://" + p.relay + ": somebody else of this machine can reach it, too: eve\n",
-			"\n  next: what is in a slot takes its token, which only you can read; ",
+			"\n  next: run it on a machine, or in a container, of your own: what is in a slot takes its token, which only you can read, ",
 		} {
 			if !strings.Contains(out, line) {
 				t.Errorf("%v lacks %q:\n%s", args, line, out)
@@ -39,6 +39,9 @@ func TestSharedMachine(t *testing.T) {
 	}
 	doctor := p.wireAt(p.session("api").Dir, "doctor")
 	out, _ := doctor.Output() // it FAILs for want of a daemon
+	if want := "\n      fix: run it on a machine, or in a container, of your own; "; !strings.Contains(string(out), want) {
+		t.Errorf("doctor lacks %q:\n%s", want, out)
+	}
 	if want := "[WARN] slots: api: other people of this machine reach its local relay, too, can allocate slots and fill the disk: eve\n"; !strings.Contains(string(out), want) {
 		t.Errorf("doctor lacks %q:\n%s", want, out)
 	}

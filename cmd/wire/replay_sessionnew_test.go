@@ -66,7 +66,7 @@ var sessionNewScript = script{
 		"daemon-start-failure-after-already-exists": {before: all(
 			killed("notus"), removed("h/sessions/notus/state/wire/daemon.log"), directory("h/sessions/notus/state/wire/daemon.log"),
 		), row: "registry-only-when-needed", ours: unchanged("registry.json")},
-		"card-without-did": {before: file("h/sessions/nodid/config/wire/agent-card.json", "{}"), row: "completes-sessions", ours: says("nodid: a card without its private.key; repair or move the file away")},
+		"card-without-did": {before: file("h/sessions/nodid/config/wire/agent-card.json", "{}"), row: "completes-sessions", ours: says("nodid: a card without its private.key; repair that file or put the right one back, ")},
 		"card-corrupt":     {before: file("h/sessions/badcard/config/wire/agent-card.json", "{"), row: "json-error-words", ours: says("error: $ROOT/h/sessions/badcard/config/wire/agent-card.json: does not parse")},
 		"fallback-nick-when-registry-holds-__attempt_1": {before: file("h7/sessions/registry.json", `{"by_cwd": {"/a": "__attempt_1"}}`), row: "plain-nicks", ours: func(_ *world, r *record) { r.Before = []string{"/^claimed team-1 on /"} }},
 	},

@@ -140,7 +140,7 @@ func (e *exam) pins(ctx context.Context) []Check {
 	var out []Check
 	var twins *pairing.TwinError
 	if err := survey.Members[0].Err; errors.As(err, &twins) {
-		out = append(out, e.finding(Fail, id, "`wire session destroy` the copy", "%v: no pin could tell them apart", twins))
+		out = append(out, e.finding(Fail, id, twins.Advice(), "%v: no pin could tell them apart", twins))
 	}
 	pinned := 0
 	for i, m := range survey.Members {

@@ -90,7 +90,7 @@ func (e *exam) slots(ctx context.Context) []Check {
 		}
 	}
 	if people := e.Machine.Env.Neighbours(); len(people) > 0 && slices.ContainsFunc(own, func(s home.Endpoint) bool { return s.Scope == home.Local }) {
-		add(Warn, "a machine of your own; what is in a slot takes its token, which only you can read",
+		add(Warn, "run it on a machine, or in a container, of your own; what is in a slot takes its token, which only you can read",
 			"other people of this machine reach its local relay, too, can allocate slots and fill the disk: %s", strings.Join(people[:min(len(people), 5)], ", "))
 	}
 	if d := e.daemons.Serving; d.Ours == nil && len(d.Others) > 0 && len(own) > 1 {

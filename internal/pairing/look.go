@@ -96,6 +96,14 @@ func (e *TwinError) Error() string {
 	return fmt.Sprintf("%s have the same handle %s", strings.Join(e.Names, " and "), e.Handle)
 }
 
+// Advice is what a user does about it: no program can tell which of them is meant.
+func (e *TwinError) Advice() string {
+	if e.SameDID {
+		return "move the copy out of the sessions root, or `wire session destroy` it, then `wire apply`: both read the same mail and sign as one"
+	}
+	return "`wire session destroy` one of them, and make it anew under a name that no other has as its handle"
+}
+
 // Look reads each session's card, trust.json and relay.json once, concurrently, and judges every directed
 // pin among them; a relay.json that holds an odd route is read once more. It writes nothing and asks no
 // relay. The result does not hold the files. The error is ctx's only; what is wrong with a session is its
