@@ -41,7 +41,7 @@ func (c *meshBroadcastCmd) Run(a *app) error {
 		Body: body, Kind: c.Kind, Scope: c.Scope, Exclude: c.Exclude,
 	}, time.Now())
 	if err != nil {
-		return err
+		return unsent(err)
 	}
 	daemon.Poke(s) // for what was not delivered
 	a.warnOfKind(c.Kind)
@@ -131,7 +131,7 @@ func (c *meshRouteCmd) Run(a *app) error {
 		Role: c.Role, Sisters: census.InRole(sisters, c.Role), Body: body, Kind: c.Kind, Strategy: c.Strategy, Exclude: c.Exclude,
 	}, time.Now())
 	if err != nil {
-		return err
+		return unsent(err)
 	}
 	daemon.Poke(s) // for what was not delivered
 	a.warnOfKind(c.Kind)

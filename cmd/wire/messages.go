@@ -83,7 +83,7 @@ func (c *sendCmd) Run(a *app) error {
 	peer := identity.BareHandle(c.Peer)
 	queued, err := box.Send(a.ctx, mailbox.Outgoing{Peer: peer, Kind: kind, Body: body, Deadline: deadline}, now)
 	if err != nil {
-		return err
+		return unsent(err)
 	}
 	daemon.Poke(s)
 	a.warnOfKind(kind)
@@ -99,6 +99,14 @@ func (c *sendCmd) Run(a *app) error {
 	}
 	if line := box.Attention(a.ctx, peer, now); line != "" {
 		fmt.Fprintln(a.err, line)
+	}
+	return err
+}
+
+// unsent adds what to do about a message that was not queued.
+func unsent(err error) error {
+	if errors.As(err, new(*mailbox.TooLargeError)) {
+		return fmt.Errorf("%w\n  next: send it in parts, or put it where the peer can read it and send the place", err)
 	}
 	return err
 }

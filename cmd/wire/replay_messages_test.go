@@ -32,10 +32,12 @@ var messagesScript = script{
 		"pull":                  {row: "requests-do-not-reappear", ours: unchanged("/pending-inbound-pairs/")},
 		"send-stdin-not-utf8":   {edit: stdin("\xff\xfe")},
 		"send-big-body":         {edit: stdin(strings.Repeat("x", 70000))},
-		"send-very-big-body":    {edit: stdin(strings.Repeat("x", 300000))},
-		"send-relay-dead":       {before: down(localRelay)},
-		"send-relay-restarted":  {before: up(localRelay)},
-		"send-1":                {before: removed("h/sessions/atlas/state/wire/outbox/boreas.jsonl")},
+		"send-very-big-body": {
+			edit: stdin(strings.Repeat("x", 300000)), row: "send-fits-a-relay", ours: refused("error: the signed event has 300"),
+		},
+		"send-relay-dead":      {before: down(localRelay)},
+		"send-relay-restarted": {before: up(localRelay)},
+		"send-1":               {before: removed("h/sessions/atlas/state/wire/outbox/boreas.jsonl")},
 
 		"tail-with-garbage-and-tampered": {before: tampered},
 

@@ -74,6 +74,8 @@ var syncScript = script{
 		"relay-json-after-pull": {row: "two-cursor-keys", ours: twoCursors},
 		"pull-json":             {row: "push-events-only", ours: pullOf(1, false)},
 		"push-too-big": {
+			before: appended(atlasOutbox+"boreas.jsonl",
+				`{"event_id":"e54da44ee9883277344f05aa1471afa0f64b1648062037eba938f178395b9f3c","body":"`+strings.Repeat("x", 270000)+"\"}\n"),
 			row: "everything-failed call-error-words",
 			ours: together(says("wire push: nothing was delivered: post_event failed: 413 Payload Too Large: "), documentOf(func(doc map[string]any) {
 				doc["skipped"].([]any)[1].(map[string]any)["reason"] = "post_event failed: 413 Payload Too Large: the event has …"
@@ -96,7 +98,10 @@ var syncScript = script{
 				doc["skipped"] = append(doc["skipped"].([]any), asJSON(`{"event_id":"","peer":"boreas","reason":"no signed event: it has no event_id"}`))
 			})),
 		},
-		"send-big":                  {before: keepLines(atlasOutbox+"boreas.jsonl", `"one"`), edit: stdin(strings.Repeat("x", 270000))},
+		"send-big": {
+			before: keepLines(atlasOutbox+"boreas.jsonl", `"one"`), edit: stdin(strings.Repeat("x", 270000)),
+			row: "send-fits-a-relay", ours: refused("error: the signed event has 270"),
+		},
 		"send-unknown-kind":         {before: keepLines(atlasOutbox+"boreas.jsonl", `"one"`), row: "send-warns-of-kind", ours: says("warning: kind 4242 is none that receivers know")},
 		"pull-one-endpoint-dead":    {before: down(localRelay)},
 		"daemon-once-json":          {before: up(localRelay), row: "two-cursor-keys once-leaves-record", ours: together(unchanged("h/"), documentOf(func(doc map[string]any) { doc["pull"] = asJSON(nothingPulled) }))},

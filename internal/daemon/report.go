@@ -17,6 +17,9 @@ func (d *daemon) report(c cycle) error {
 		if c.pushed.Lost != "" {
 			d.say.line("daemon: %s", c.pushed.Lost)
 		}
+		for _, i := range c.pushed.Refused {
+			d.say.line("daemon: event %s to %s is passed over for good: %s", i.EventID, i.Peer, i.Reason)
+		}
 		d.say.state("push", prefixed("daemon: push error: ", c.pushed.err))
 		d.say.state("mail to peers", c.pushed.waiting())
 		counts[0] = len(c.pushed.Pushed)
@@ -50,7 +53,7 @@ func prefixed(prefix string, err error) string {
 func (p *pushed) waiting() string {
 	why := map[string]string{}
 	for _, s := range p.Skipped {
-		if s.Reason != "duplicate" {
+		if s.Reason != "duplicate" && !s.Never {
 			why[s.Peer] = s.Reason
 		}
 	}

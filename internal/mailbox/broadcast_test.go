@@ -73,7 +73,7 @@ func TestBroadcast(t *testing.T) {
 	}
 	url := w.relay.URL()
 	for i, s := range res.Skipped {
-		if want := (PushItem{got.Deliveries[i].Peer, got.Deliveries[i].EventID, url, home.Local, "duplicate"}); s != want {
+		if want := (PushItem{Peer: got.Deliveries[i].Peer, EventID: got.Deliveries[i].EventID, Endpoint: url, Scope: home.Local, Reason: "duplicate"}); s != want {
 			t.Errorf("got %+v, want %+v", s, want)
 		}
 	}

@@ -24,15 +24,17 @@ type PushItem struct {
 	Endpoint string // relay URL that answered; "" if none did
 	Scope    home.Scope
 	Reason   string // why it was skipped: "duplicate", a transport reason; "" for a pushed one
+	Never    bool   // it was passed over and is not tried again
 }
 
 // PushResult is what a push did.
 type PushResult struct {
 	Pushed  []PushItem
 	Skipped []PushItem
-	Lost    string   // what became of a record of what was posted that could not be read; "" if none
-	Failed  int      // lines that were tried and that no slot has taken; all of them only with Report
-	Stray   []string // outbox files "<pinned>@<host>.jsonl", which are never sent; only with Report
+	Refused []PushItem // of Skipped: what this push passed over for good
+	Lost    string     // what became of a record of what was posted that could not be read; "" if none
+	Failed  int        // lines that were tried and that no slot has taken; all of them only with Report
+	Stray   []string   // outbox files "<pinned>@<host>.jsonl", which are never sent; only with Report
 }
 
 // Nothing says whether all that was tried failed (field-failures G35), and why the first of it did.
@@ -128,6 +130,7 @@ func (b *Box) Push(ctx context.Context, o PushOptions) (PushResult, error) {
 	for _, j := range jobs {
 		out.Pushed = append(out.Pushed, j.pushed...)
 		out.Skipped = append(out.Skipped, j.skipped...)
+		out.Refused = append(out.Refused, j.refused...)
 		out.Failed += j.failed
 		errs = append(errs, j.err)
 	}

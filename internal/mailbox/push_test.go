@@ -132,12 +132,14 @@ func TestPushOddLines(t *testing.T) {
 	}
 	w.send("api", "web", "one")
 	appendText("no JSON\n\n[1]\n\xff\xfe\n{\"x\":1}\n")
-	big := w.send("api", "web", strings.Repeat("x", 262_145))
+	signed := w.sign("api", canon.Doc{"type": "claim", "kind": uint64(1001), "body": strings.Repeat("x", 262_145)})
+	big, _ := signed["event_id"].(string)
+	appendText(string(canon.Compact(signed)) + "\n") // Send would refuse it
 	w.send("api", "web", "two")
 	appendText(`{"torn`)
 
 	res := w.push(api)
-	if len(res.Pushed) != 2 || len(res.Skipped) != 2 || res.Skipped[1].EventID != big || !strings.Contains(res.Skipped[1].Reason, "413 Payload Too Large") {
+	if len(res.Pushed) != 2 || len(res.Skipped) != 2 || len(res.Refused) != 2 || !res.Skipped[1].Never || res.Skipped[1].EventID != big || !strings.Contains(res.Skipped[1].Reason, "413 Payload Too Large") {
 		t.Errorf("%+v", res)
 	}
 	w.send("api", "web", "three") // ends the torn line first

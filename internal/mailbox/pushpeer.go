@@ -47,6 +47,7 @@ type peerPush struct {
 
 	pushed  []PushItem
 	skipped []PushItem
+	refused []PushItem
 	failed  int  // lines of this push that no slot has taken: refused or left
 	left    bool // something is left for the next push
 	err     error
@@ -263,13 +264,11 @@ func (j *peerPush) one(ctx context.Context, m mail) (done bool, err error) {
 	case !m.valid: // a torn or foreign line
 		return true, nil
 	case m.refused != "":
-		j.failed++
-		j.progress.refuse(m.id, m.refused)
-		j.skip(PushItem{EventID: m.id, Reason: m.refused})
+		j.refuse(m, m.refused)
 		return true, nil
 	case j.forAnother(m):
 		if j.report {
-			j.skip(PushItem{EventID: m.id, Reason: j.olderThanPin()})
+			j.skip(PushItem{EventID: m.id, Reason: j.olderThanPin(), Never: true})
 		}
 		return true, nil
 	}
@@ -281,6 +280,18 @@ func (j *peerPush) one(ctx context.Context, m mail) (done bool, err error) {
 		return true, nil
 	}
 	return j.post(ctx, m)
+}
+
+// refuse passes over a line for good. One that was refused before is news to nobody.
+func (j *peerPush) refuse(m mail, reason string) {
+	j.failed++
+	item := PushItem{Peer: j.handle, EventID: m.id, Reason: reason, Never: true}
+	j.skip(item)
+	if _, known := j.progress.refusal(m.id); known {
+		return
+	}
+	j.progress.refuse(m.id, reason)
+	j.refused = append(j.refused, item)
 }
 
 // has is the report of a line that an endpoint has already.
@@ -343,9 +354,7 @@ func (j *peerPush) post(ctx context.Context, m mail) (done bool, err error) {
 		}
 		reason := client.Describe(perr)
 		if j.lineIsToBlame(ctx, r, perr) {
-			j.failed++
-			p.refuse(m.id, reason)
-			j.skip(PushItem{EventID: m.id, Reason: reason})
+			j.refuse(m, reason)
 			return true, nil
 		}
 		r.down = reason
@@ -436,11 +445,11 @@ func (j *peerPush) reportSent() error {
 			at += l.size
 			continue
 		case refused:
-			item.Reason = reason
+			item.Reason, item.Never = reason, true
 		case m.refused != "":
-			item.Reason = m.refused
+			item.Reason, item.Never = m.refused, true
 		case j.forAnother(m):
-			item.Reason = j.olderThanPin()
+			item.Reason, item.Never = j.olderThanPin(), true
 		case out:
 			item = j.has(m.id, j.endpoint(direct))
 		default:

@@ -30,7 +30,8 @@ type Queued struct {
 }
 
 // Send signs an event and appends it to the peer's outbox, synced. Refused is what would be lost on its way
-// without a word: unstable floats, bodies deeper than 125, a handle that is no file name. Without key or card
+// without a word: unstable floats, bodies deeper than 125, an event larger than a relay takes (*TooLargeError), a
+// handle that is no file name. Without key or card
 // the error is home.ErrNotInitialized.
 func (b *Box) Send(ctx context.Context, o Outgoing, now time.Time) (Queued, error) {
 	p, err := b.pen()
@@ -100,7 +101,22 @@ func (b *Box) write(p pen, o Outgoing, now time.Time) (letter, error) {
 	}
 	signed := identity.SignEvent(event, p.key, p.did)
 	id, _ := signed["event_id"].(string)
-	return letter{peer: o.Peer, id: id, outbox: path, text: canon.Compact(signed)}, nil
+	text := canon.Compact(signed)
+	if len(text) > maxEvent {
+		return letter{}, &TooLargeError{Bytes: len(text), Body: len(canon.Compact(o.Body))}
+	}
+	return letter{peer: o.Peer, id: id, outbox: path, text: text}, nil
+}
+
+// TooLargeError is an event that no relay would ever take: the limit counts its whole signed text (relay.md 6.3).
+type TooLargeError struct {
+	Bytes int // of the signed event
+	Body  int // of it, what the body takes
+}
+
+func (e *TooLargeError) Error() string {
+	return fmt.Sprintf("the signed event has %d bytes and a relay takes %d: nothing was queued; its body, %d bytes as JSON, may have %d",
+		e.Bytes, maxEvent, e.Body, maxEvent-(e.Bytes-e.Body))
 }
 
 func (l letter) queue() error { return home.AppendLines(l.outbox, [][]byte{l.text}, true) }

@@ -98,6 +98,43 @@ func TestSendRefuses(t *testing.T) {
 	}
 }
 
+// TestSendSize: what Send takes a relay takes, to the byte; the limit is that of the whole signed event.
+func TestSendSize(t *testing.T) {
+	w := newWorld(t, "api", "web")
+	w.pin("api", "web")
+	w.pin("web", "api")
+	now := time.Now()
+	send := func(n int) error {
+		// Of a quote and a line break JSON takes two bytes each.
+		_, err := w.box("api").Send(t.Context(), Outgoing{Peer: "web", Kind: "claim", Body: "\"\n" + strings.Repeat("x", n)}, now)
+		return err
+	}
+	var big *TooLargeError
+	if err := send(300_000); !errors.As(err, &big) || !strings.Contains(err.Error(), "a relay takes 262144: nothing was queued") {
+		t.Fatal(err)
+	}
+	fits := maxEvent - (big.Bytes - big.Body) - len(`"\"\n"`)
+	if err := send(fits + 1); !errors.As(err, &big) || big.Bytes != maxEvent+1 || !strings.Contains(err.Error(), fmt.Sprintf("may have %d", big.Body-1)) {
+		t.Error(err)
+	}
+	opts := BroadcastOptions{Body: strings.Repeat("x", 300_000), Kind: "claim", Scope: "both"}
+	if _, err := w.box("api").Broadcast(t.Context(), opts, now); !errors.As(err, &big) {
+		t.Error(err)
+	}
+	if got := must(os.ReadDir(w.session("api").OutboxDir())); len(got) != 0 {
+		t.Errorf("refused, and queued: %v", got)
+	}
+	check(send(fits))
+	w.send("api", "web", "behind it")
+	if res := w.push(w.box("api")); len(res.Pushed) != 2 {
+		t.Errorf("%+v", res)
+	}
+	w.pull(w.box("web"))
+	if got := w.inbox("web", "api"); len(got) != 2 {
+		t.Errorf("%d arrived", len(got))
+	}
+}
+
 // TestHopVectors sends each body of vectors/identity/hops.json over a relay: it arrives as the reference
 // says, or is refused where the reference loses it.
 func TestHopVectors(t *testing.T) {
