@@ -24,7 +24,7 @@ func logHandler(w io.Writer, format string) slog.Handler {
 //
 //	watching, stopping, stopped watching
 //	file in force; file refused, the last good one stays in force (error)
-//	changed, change failed, change skipped, change takes long (kind, subject, reason, took, error)
+//	changed, change failed, change skipped, change takes long (kind, subject, reason, took, edges, error)
 //	cannot be repaired (subject, code, reason, next); no longer so (what)
 //	pass (triggers, rounds, changes, left, took), of passes that did something
 //	pass failed (triggers, error); hampered (error), of what went wrong beside
@@ -72,6 +72,13 @@ const afterPass = 500 * time.Millisecond
 
 func (k *keeper) ended(r reconcile.Result) {
 	attrs := []any{"kind", string(r.Change.Kind), "subject", subject(r.Change), "reason", r.Change.Reason.Text, "took", r.Took}
+	if len(r.Change.Pairs) > 1 { // the subject only counts then
+		var edges []string
+		for _, p := range r.Change.Pairs {
+			edges = append(edges, p.A+"-"+p.B)
+		}
+		attrs = append(attrs, "edges", edges)
+	}
 	switch r.Outcome {
 	case reconcile.Done:
 		k.log.Info("changed", attrs...)
