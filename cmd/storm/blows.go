@@ -16,74 +16,69 @@ import (
 	"wirefleet.dev/wire/internal/process"
 )
 
-// strike does one blow and says how many things it broke: what the watcher may need changes for.
-func (w *world) strike(ctx context.Context, b Blow) (broke int, err error) {
+// strike does one blow and says which things it broke: what changes are needed for.
+func (w *world) strike(ctx context.Context, b Blow) (broke []thing, err error) {
 	subject := func(i int) home.Session { return w.machine.Session(b.Subjects[i]) }
+	relayOnly := []thing{theRelay}
+	var daemon []thing
+	if len(b.Subjects) == 1 {
+		daemon = []thing{daemonOf(b.Subjects[0])}
+	}
 	switch b.Kind {
 	case KillDaemon:
 		l, ok := w.daemon(b.Subjects[0])
-		return 1, signalled(l, ok, syscall.SIGKILL)
+		return daemon, signalled(l, ok, syscall.SIGKILL)
 	case StopDaemon:
 		l, ok := w.daemon(b.Subjects[0])
-		return 1, signalled(l, ok, syscall.SIGSTOP)
+		return daemon, signalled(l, ok, syscall.SIGSTOP)
 	case KillRelay:
 		l, ok := w.relay()
-		return 1, signalled(l, ok, syscall.SIGKILL)
+		return relayOnly, signalled(l, ok, syscall.SIGKILL)
 	case StopRelay:
 		l, ok := w.relay()
-		return 1, signalled(l, ok, syscall.SIGSTOP)
+		return relayOnly, signalled(l, ok, syscall.SIGSTOP)
 	case KillWatcher:
 		if err := w.endWatcher(os.Kill); err != nil {
-			return 0, err
+			return nil, err
 		}
-		return 0, w.startWatcher()
+		return nil, w.startWatcher()
 	case KillApply:
-		return 0, w.killedApply(ctx, b.Delay)
+		return nil, w.killedApply(ctx, b.Delay)
 	case RecordDeleted:
-		return 1, os.Remove(subject(0).DaemonPID())
+		return daemon, os.Remove(subject(0).DaemonPID())
 	case RecordTorn:
-		return 1, truncate(subject(0).DaemonPID(), 40)
+		return daemon, truncate(subject(0).DaemonPID(), 40)
 	case RecordDecoy:
-		return 1, w.nameDecoy(subject(0), int(b.Delay.Milliseconds()))
+		return daemon, w.nameDecoy(subject(0), int(b.Delay.Milliseconds()))
 	case RelayLost:
-		return w.everything(), w.loseRelayState()
+		return everything(w.flags.Sessions), w.loseRelayState()
 	case RelayLostDown:
 		l, ok := w.relay()
 		if err := signalled(l, ok, syscall.SIGKILL); err != nil {
-			return 0, err
+			return nil, err
 		}
-		return w.everything(), w.loseRelayState()
+		return everything(w.flags.Sessions), w.loseRelayState()
 	case PinDeleted:
-		return 1, rewrite(subject(0).RelayFile(), func(d canon.Doc) { drop(d, "peers", b.Subjects[1]) })
+		return []thing{edgeOf(b.Subjects[0], b.Subjects[1])}, rewrite(subject(0).RelayFile(), dropping("peers", b.Subjects[1]))
 	case TrustDeleted:
-		return 1, rewrite(subject(0).TrustFile(), func(d canon.Doc) { drop(d, "agents", b.Subjects[1]) })
+		return []thing{edgeOf(b.Subjects[0], b.Subjects[1])}, rewrite(subject(0).TrustFile(), dropping("agents", b.Subjects[1]))
 	case RegistryGone:
-		err := os.Remove(w.machine.RegistryFile())
-		if errors.Is(err, fs.ErrNotExist) {
-			err = nil
-		}
-		return 1, err
+		return dirs(w.flags.Sessions), os.Remove(w.machine.RegistryFile())
 	case RelayRewrite:
-		return 0, rewrite(subject(0).RelayFile(), func(canon.Doc) {})
+		return nil, rewrite(subject(0).RelayFile(), func(canon.Doc) bool { return true })
 	case InboxFrozen:
-		return 0, freeze(ctx, subject(0).InboxDir(), 20*b.Delay)
+		return nil, freeze(ctx, subject(0).InboxDir(), 20*b.Delay)
 	case SpecEdited:
 		w.spec.intervals[b.Subjects[0]] = 5 + (max(5, w.spec.intervals[b.Subjects[0]])-4)%3 // 5, 6, 7, 5, ...
-		return 1, os.WriteFile(w.file, []byte(w.spec.String()), 0o644)
+		return daemon, os.WriteFile(w.file, []byte(w.spec.String()), 0o644)
 	case SpecBroken:
-		return 0, w.brokenSpec(ctx)
+		return nil, w.brokenSpec(ctx)
 	case SpecReplaced:
-		return 0, w.writeSpec()
+		return nil, w.writeSpec()
 	case KillSend:
-		return 0, nil // traffic kills its next send
+		return nil, nil // traffic kills its next send
 	}
-	return 0, fmt.Errorf("no such blow: %s", b.Kind)
-}
-
-// everything is what a lost relay state breaks: the relay, each slot, each edge.
-func (w *world) everything() int {
-	n := w.flags.Sessions
-	return 1 + n + n*(n-1)/2
+	return nil, fmt.Errorf("no such blow: %s", b.Kind)
 }
 
 // errMissed is a blow that met nothing: what it strikes is down already.
@@ -151,8 +146,9 @@ func (w *world) loseRelayState() error {
 	return nil
 }
 
-// rewrite changes a file in place, truncating it first and taking no lock, as the reference does.
-func rewrite(path string, change func(canon.Doc)) error {
+// rewrite changes a file in place, truncating it first and taking no lock, as the reference does. It writes
+// only if change says that there is something to write.
+func rewrite(path string, change func(canon.Doc) bool) error {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return errMissed
@@ -161,7 +157,9 @@ func rewrite(path string, change func(canon.Doc)) error {
 	if err != nil {
 		return errMissed // somebody writes it at this moment
 	}
-	change(doc)
+	if !change(doc) {
+		return errMissed
+	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
@@ -170,9 +168,13 @@ func rewrite(path string, change func(canon.Doc)) error {
 	return errors.Join(err, f.Close())
 }
 
-func drop(doc canon.Doc, object, key string) {
-	if members, ok := doc[object].(canon.Doc); ok {
+// dropping takes a member out of an object, if it is there.
+func dropping(object, key string) func(canon.Doc) bool {
+	return func(doc canon.Doc) bool {
+		members, _ := doc[object].(canon.Doc)
+		_, ok := members[key]
 		delete(members, key)
+		return ok
 	}
 }
 

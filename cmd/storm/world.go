@@ -38,13 +38,15 @@ type world struct {
 	logs    bytes.Buffer // of all watchers and one-shot applies
 	decoys  []stranger
 	keys    map[string][]byte // private.key by session, as first seen
-	lost    int               // things that blows broke, for the bound on changes
+	broken  map[thing]int     // by blows
+	rows    map[thing]int     // changed by one-shot applies
 	out     io.Writer
 }
 
 // specText is the wire.yaml in force.
 type specText struct {
 	url       string
+	work      string // where the sessions' working directories are
 	sessions  int
 	intervals map[string]int
 }
@@ -53,7 +55,7 @@ func (s specText) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "version: 1\nname: storm\nrelays:\n  local:\n    url: %s\nsessions:\n", s.url)
 	for i := range s.sessions {
-		fmt.Fprintf(&b, "  - name: %s\n", nameOf(i))
+		fmt.Fprintf(&b, "  - name: %s\n    dir: %s\n", nameOf(i), filepath.Join(s.work, nameOf(i)))
 		if n := s.intervals[nameOf(i)]; n != 0 {
 			fmt.Fprintf(&b, "    interval: %ds\n", n)
 		}
@@ -69,11 +71,16 @@ func newWorld(f flags) (*world, error) {
 	}
 	w := &world{
 		flags: f, dir: dir, bin: filepath.Join(dir, "bin", "wire"), file: filepath.Join(dir, "wire.yaml"),
-		began: time.Now(), keys: map[string][]byte{}, out: os.Stderr,
+		began: time.Now(), keys: map[string][]byte{}, broken: map[thing]int{}, rows: map[thing]int{}, out: os.Stderr,
 	}
 	base := filepath.Join(dir, "wh")
 	w.env = []string{"HOME=" + filepath.Join(dir, "home"), "WIRE_HOME=" + base, "PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8"}
-	for _, d := range []string{base, filepath.Join(dir, "home")} {
+	work := filepath.Join(dir, "work")
+	made := []string{base, filepath.Join(dir, "home")}
+	for i := range f.Sessions {
+		made = append(made, filepath.Join(work, nameOf(i)))
+	}
+	for _, d := range made {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			return nil, err
 		}
@@ -87,7 +94,7 @@ func newWorld(f flags) (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	w.spec = specText{url: "http://" + addr, sessions: f.Sessions, intervals: map[string]int{}}
+	w.spec = specText{url: "http://" + addr, work: work, sessions: f.Sessions, intervals: map[string]int{}}
 	build := exec.Command("go", "build", "-o", w.bin, "wirefleet.dev/wire/cmd/wire")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
