@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"wirefleet.dev/wire/internal/home"
+	"wirefleet.dev/wire/internal/process"
 	"wirefleet.dev/wire/internal/relay/client"
 	"wirefleet.dev/wire/reconcile"
 	"wirefleet.dev/wire/spec"
@@ -30,6 +31,16 @@ type Site struct {
 	Tell      func(Told)              // hears what an outcome does not say, from several goroutines; nil for nobody
 	Homes     map[string]home.Session // homes that are no sessions of the machine, by the name that changes use
 	Units     Units                   // of a service manager, which replaces its processes itself; nil for none
+	Exe       string                  // what daemons and notifiers run; "" means this executable
+}
+
+// lasts is an error where what daemons would run may be gone soon.
+func (s Site) lasts() error {
+	if s.Exe != "" {
+		return nil
+	}
+	_, err := process.CheckExecutable()
+	return err
 }
 
 // Units is what an actuator needs of a service manager.

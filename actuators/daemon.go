@@ -69,7 +69,7 @@ func (s Site) spawn(ctx context.Context, w spec.Session) (process.Readiness, err
 		Args: []string{"daemon", "--interval", seconds},
 		Home: h.Dir, NoHome: h.Dir == "",
 		Log: h.DaemonLog(),
-		Env: s.startedBy(),
+		Env: s.startedBy(), Exe: s.Exe,
 	})
 }
 
@@ -116,7 +116,7 @@ type restartDaemon struct{ Site }
 
 func (a restartDaemon) Do(ctx context.Context, c reconcile.Change) (reconcile.Outcome, error) {
 	w := a.wanted(c.Subjects[0])
-	if _, err := process.CheckExecutable(); err != nil {
+	if err := a.lasts(); err != nil {
 		return reconcile.Failed, err // before the old one is stopped: nothing could take its place
 	}
 	h := a.home(w.Name)

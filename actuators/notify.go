@@ -25,7 +25,7 @@ func (s Site) show(ctx context.Context, h home.Session) (reconcile.Outcome, erro
 			Args: []string{"notify", "--interval", notifyInterval},
 			Home: h.Dir, NoHome: h.Dir == "",
 			Log: h.NotifyLog(),
-			Env: s.startedBy(),
+			Env: s.startedBy(), Exe: s.Exe,
 		})
 		return outcome(ready.Held == nil, err)
 	})
@@ -39,7 +39,7 @@ func (s Site) show(ctx context.Context, h home.Session) (reconcile.Outcome, erro
 type restartNotify struct{ Site }
 
 func (a restartNotify) Do(ctx context.Context, c reconcile.Change) (reconcile.Outcome, error) {
-	if _, err := process.CheckExecutable(); err != nil {
+	if err := a.lasts(); err != nil {
 		return reconcile.Failed, err // before the old one is stopped: nothing could take its place
 	}
 	h := a.home(c.Subjects[0])
