@@ -191,14 +191,16 @@ func (w *world) brokenSpec(ctx context.Context) error {
 }
 
 // waitFor waits up to 20 s for a condition.
-func waitFor(met func() bool) error {
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); {
+func waitFor(met func() bool) error { return waitUpTo(20*time.Second, met) }
+
+func waitUpTo(limit time.Duration, met func() bool) error {
+	for end := time.Now().Add(limit); time.Now().Before(end); {
 		if met() {
 			return nil
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
-	return errors.New("waited 20 s in vain")
+	return fmt.Errorf("waited %s in vain", limit)
 }
 
 // keepKeys remembers each private key as soon as it has a card, and fails if one has changed.

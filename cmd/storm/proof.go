@@ -4,21 +4,18 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
 
 	"wirefleet.dev/wire/internal/canon"
 	"wirefleet.dev/wire/internal/identity"
-	"wirefleet.dev/wire/internal/process"
 )
 
 // storm runs the fleet through the blows and then proves what must hold.
@@ -37,23 +34,31 @@ func (w *world) storm(ctx context.Context, blows []Blow) error {
 	w.log("%d sessions up in %s; %d blows", w.flags.Sessions, w.dir, len(blows))
 	before := changedByLog(w.logged())
 
+	// What is seen while the storm lasts ends it at once, and is why it failed.
+	falling, stop := context.WithCancel(ctx)
+	sampled := make(chan error, 1)
+	go func() { sampled <- w.sample(falling); stop() }()
+	err := w.course(falling, blows, before)
+	stop()
+	if seen := <-sampled; seen != nil {
+		return seen
+	}
+	return err
+}
+
+// course is the blows, the healing and the proofs.
+func (w *world) course(ctx context.Context, blows []Blow, before map[thing]int) error {
 	sending, stopSending := context.WithCancel(ctx)
 	t := newTraffic(w)
 	quiet := make(chan struct{})
 	go func() { t.run(sending); close(quiet) }()
-	watching, stopWatching := context.WithCancel(ctx)
-	sampled := make(chan error, 1)
-	go func() { sampled <- w.sample(watching) }()
-
-	start := time.Now()
-	err := w.blow(ctx, blows, t, start)
+	err := w.blow(ctx, blows, t, time.Now())
 	if err == nil {
 		err = w.healed(ctx, 15*time.Second)
 	}
 	stopSending()
 	<-quiet
-	stopWatching()
-	if err := errors.Join(err, <-sampled); err != nil {
+	if err != nil {
 		return err
 	}
 	w.log("healed; %d messages accepted, %d sends killed or refused", len(t.accepted), len(t.doubtful))
@@ -88,9 +93,9 @@ func (w *world) blow(ctx context.Context, blows []Blow, t *traffic, start time.T
 }
 
 // sample looks again and again at what must hold at every moment: decoys are unharmed, and no home has two
-// daemons that both stay (one that starts and finds that it is not needed is none).
+// daemons that both stay.
 func (w *world) sample(ctx context.Context) error {
-	seen := map[string]int{} // home and pids -> samples in a row
+	seen := pairs{}
 	for {
 		select {
 		case <-ctx.Done():
@@ -100,26 +105,13 @@ func (w *world) sample(ctx context.Context) error {
 		if err := w.decoysUnharmed(); err != nil {
 			return err
 		}
-		table, err := process.Table()
+		homes, err := w.daemons()
 		if err != nil {
 			return err
 		}
-		homes := map[string][]int{}
-		for _, i := range table {
-			if i.Role() == process.Daemon && strings.HasPrefix(i.WireHome, w.dir) && !w.isDecoy(i.PID) {
-				homes[i.WireHome] = append(homes[i.WireHome], i.PID)
-			}
+		if err := seen.look(homes, time.Now()); err != nil {
+			return err
 		}
-		now := map[string]int{}
-		for h, pids := range homes {
-			if len(pids) > 1 {
-				key := fmt.Sprint(h, pids)
-				if now[key] = seen[key] + 1; now[key] > 20 {
-					return fmt.Errorf("two daemons for two seconds: %s", key)
-				}
-			}
-		}
-		seen = now
 	}
 }
 
@@ -144,7 +136,10 @@ func (w *world) prove(ctx context.Context, t *traffic, before map[thing]int) err
 	if err := w.decoysUnharmed(); err != nil {
 		return err
 	}
-	left, err := w.left()
+	// What was killed half-way, and the relay, may take a moment to be gone.
+	var left []proc
+	var err error
+	_ = waitUpTo(5*time.Second, func() bool { left, err = w.census(); return err != nil || len(left) == 0 })
 	if err != nil {
 		return err
 	}
@@ -190,91 +185,6 @@ func (w *world) ledger(before map[thing]int) ledger {
 	defer w.mu.Unlock()
 	add(changed, w.rows)
 	return ledger{maps.Clone(w.broken), changed}
-}
-
-// stillness: for two resyncs the watcher changes nothing, on disk or otherwise.
-func (w *world) stillness(ctx context.Context) error {
-	// Cursors and progress of the last messages settle first, and a daemon looks at its pid record once in
-	// its interval, which is 7 s at most.
-	tree, err := w.restful(ctx, 8*time.Second, time.Minute)
-	if err != nil {
-		return err
-	}
-	logged := w.logged()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(2*resync + 2*resync/5):
-	}
-	after, err := w.tree()
-	if err != nil {
-		return err
-	}
-	if said := strings.TrimPrefix(w.logged(), logged); said != "" {
-		return fmt.Errorf("at rest the watcher did something: %s", said)
-	}
-	if files := differing(tree, after); len(files) > 0 {
-		return fmt.Errorf("at rest files changed: %v", files)
-	}
-	return nil
-}
-
-// restful waits until no file has changed for as long as calm, and returns the tree as it is then.
-func (w *world) restful(ctx context.Context, calm, limit time.Duration) (map[string]string, error) {
-	var tree map[string]string
-	var files []string
-	since := time.Now()
-	for end := since.Add(limit); time.Now().Before(end); {
-		now, err := w.tree()
-		if err != nil {
-			return nil, err
-		}
-		if files = differing(tree, now); len(files) > 0 {
-			tree, since = now, time.Now()
-		}
-		if time.Since(since) > calm {
-			return tree, nil
-		}
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-time.After(500 * time.Millisecond):
-		}
-	}
-	return nil, fmt.Errorf("the homes never come to rest: %v", files)
-}
-
-// tree is the content of every file of the sessions, hashed, without logs.
-func (w *world) tree() (map[string]string, error) {
-	files := map[string]string{}
-	err := filepath.WalkDir(w.machine.Root, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() || strings.HasSuffix(path, ".log") {
-			return err
-		}
-		data, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		files[path] = fmt.Sprintf("%d bytes, %x", len(data), sha256.Sum256(data))
-		return nil
-	})
-	return files, err
-}
-
-func differing(a, b map[string]string) []string {
-	var out []string
-	for path := range b {
-		if a[path] != b[path] {
-			out = append(out, path+" ("+a[path]+" became "+b[path]+")")
-		}
-	}
-	for path := range a {
-		if _, ok := b[path]; !ok {
-			out = append(out, path+" (gone)")
-		}
-	}
-	slices.Sort(out)
-	return out
 }
 
 // messages: every accepted one is once in its addressee's inbox and in no other; no line that nobody sent,

@@ -149,7 +149,7 @@ func (w *world) command(ctx context.Context, session string, args ...string) *ex
 
 // startWatcher starts continuous mode; a watcher that has ended is followed by another one.
 func (w *world) startWatcher() error {
-	cmd := w.command(context.Background(), "", "apply", "-f", w.file, "--watch", "--resync", resync.String(), "--log-format", "json")
+	cmd := w.command(context.Background(), "", "apply", "-f", w.file, "--watch", "--resync", resync.String(), "--log-format", "json", "--listen", "127.0.0.1:0")
 	cmd.Stderr = w
 	if err := cmd.Start(); err != nil {
 		return err
