@@ -134,7 +134,7 @@ func (b *backoff) fell(name string, now time.Time) {
 // other one is there.
 func (b *backoff) replaced(name string, ready bool, now time.Time) {
 	l := b.of(name)
-	*l = life{known: true}
+	*l = life{known: true, starting: l.starting}
 	if ready {
 		l.alive, l.ready = true, now
 		return

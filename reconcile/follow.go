@@ -212,6 +212,15 @@ func (f *follower) watchProcesses(names []string, o Observed) {
 	}
 }
 
+// watchProcess does so for one.
+func (f *follower) watchProcess(p proc) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.procs[p] == nil {
+		f.await(p)
+	}
+}
+
 // await waits for the death of one process. One that cannot be waited for is seen by the next resync.
 func (f *follower) await(p proc) {
 	h, err := process.Open(p.pid, p.ticks)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"wirefleet.dev/wire/internal/process"
 )
 
 // reviver starts daemons that have died, at once and beside whatever a pass is at. For what else it takes to start
@@ -14,6 +16,7 @@ import (
 type reviver struct {
 	died   chan struct{} // rung when somebody may have
 	landed chan struct{} // rung when starts are over
+	later  chan struct{} // rung when a start was held back
 	slots  chan struct{} // as many starts at a time as changes of one kind
 	turn   turn
 	hands  hands
@@ -21,7 +24,7 @@ type reviver struct {
 
 func newReviver(w Watch) reviver {
 	return reviver{
-		died: make(chan struct{}, 1), landed: make(chan struct{}, 1), slots: make(chan struct{}, cmpOr(w.Parallel, 8)),
+		died: make(chan struct{}, 1), landed: make(chan struct{}, 1), later: make(chan struct{}, 1), slots: make(chan struct{}, cmpOr(w.Parallel, 8)),
 		turn: turn{gate: make(chan struct{}, 1), lock: w.Lock},
 	}
 }
@@ -42,17 +45,19 @@ func (w *Watcher) reviving(ctx context.Context) {
 	defer due.Stop()
 	due.Stop()
 	for {
-		after := false
+		died, landed := false, false
 		select {
 		case <-ctx.Done():
 			return
 		case <-w.reviver.died:
+			died = true
 		case <-w.reviver.landed:
-			after = true
+			landed = true
+		case <-w.reviver.later:
 		case <-due.C:
 		}
 		started, next := w.revive(ctx, &starts)
-		if after || !started {
+		if landed || died && !started {
 			w.queue.ask(TriggerDeath)
 		}
 		if due.Stop(); !next.IsZero() {
@@ -111,9 +116,6 @@ func (w *Watcher) dead() (r Runner, list []Change, next time.Time) {
 	r = Runner{Actuators: w.Actuators(d)}
 	o := w.Observer(d).Serving(*w.seen)
 	w.back.see(o, names(d), o.Now)
-	// Of those that have just been started nobody else would see another death before the pass is over.
-	w.follow.watchProcesses(w.fresh, Observed{Sessions: o.Sessions})
-	w.fresh = nil
 	for _, c := range Diff(d, o, Options{}).Changes {
 		if c.Kind != StartDaemon || len(c.Needs) > 0 {
 			continue
@@ -138,13 +140,29 @@ func (w *Watcher) land(r Result) {
 	again := w.enter(r)
 	w.back.of(name).starting = false
 	w.landed = time.Now()
-	w.fresh = append(w.fresh, name)
 	w.revived = append(w.revived, r)
 	w.books.Unlock()
 	w.reviver.hands.give(name)
 	w.report(Ended{r})
 	if again {
 		w.report(Again{name})
+	}
+	w.watchStarted(r)
+}
+
+// watchStarted waits for the death of a daemon that has just been started. The end of the pass, when all are watched
+// that it has observed, may be far.
+func (w *Watcher) watchStarted(r Result) {
+	if k := r.Change.Kind; k != StartDaemon && k != RestartDaemon || r.Outcome != Done && r.Outcome != Begun {
+		return
+	}
+	l, held, proven, err := process.ReadLife(w.Machine.Session(r.Change.Subjects[0]).DaemonLife())
+	switch {
+	case err != nil: // the next pass says what is wrong
+	case held && proven:
+		w.follow.watchProcess(proc{l.PID, l.StartTicks})
+	case r.Outcome == Done:
+		w.Wake(TriggerDeath) // since it was ready
 	}
 }
 

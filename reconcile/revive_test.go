@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"errors"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -233,4 +234,37 @@ func TestTurn(t *testing.T) {
 	if _, err := turn.take(ctx); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
+}
+
+// The end of the pass, when everybody is watched whom it has seen, may be far.
+func TestWatchesWhatHasJustStarted(t *testing.T) {
+	v := newWard(t)
+	docs := v.Machine.Session("docs")
+	must(t, docs.Ensure())
+	cmd := exec.Command("sleep", "600")
+	must(t, cmd.Start())
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	life, err := process.Self()
+	must(t, err)
+	it, ok := process.Lookup(cmd.Process.Pid)
+	if !ok {
+		t.Fatal("it is not there")
+	}
+	life.PID, life.StartTicks = it.PID, it.StartTicks
+	release, err := process.TakeLife(docs.DaemonLife(), life)
+	must(t, err)
+	started := Result{Change: Change{Kind: StartDaemon, Subjects: []string{"docs"}}, Outcome: Done}
+	v.ended(started)
+	select {
+	case <-v.reviver.died:
+		t.Error("one that lives has died")
+	default:
+	}
+	must(t, cmd.Process.Kill())
+	<-v.reviver.died
+
+	// One that has died since it was ready.
+	release()
+	v.ended(started)
+	<-v.reviver.died
 }

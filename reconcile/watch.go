@@ -67,7 +67,6 @@ type Watcher struct {
 	desk    backoff    // of notifiers
 	seen    *Observed  // last
 	landed  time.Time  // when a revival was over last: what was observed before may not know of it
-	fresh   []string   // sessions whose revived daemons nobody watches yet
 	revived []Result   // since the last pass
 }
 
@@ -347,6 +346,7 @@ func (w *Watcher) runner() (Runner, *Observed) {
 			var next time.Time
 			if p, next = b.hold(p, time.Now(), w.logTail(b)); !next.IsZero() {
 				w.wakeAt(next)
+				ring(w.reviver.later) // the pass may then be at something else
 			}
 		}
 		return p
@@ -407,6 +407,7 @@ func (w *Watcher) ended(r Result) {
 	if again {
 		w.report(Again{r.Change.Subjects[0]})
 	}
+	w.watchStarted(r)
 }
 
 // enter takes the end of a change into the books, and says whether it put a daemon in place of another one.
