@@ -86,12 +86,17 @@ func (s Site) judge(w spec.Session, ready process.Readiness, err error) (reconci
 	return reconcile.Done, nil
 }
 
-// marked records who started the daemon, where one was started.
+// marked records who started the daemon, where one was started. It runs also where that cannot be recorded because
+// the marker does not parse, which is a finding of its own (reconcile.Beside).
 func (s Site) marked(w spec.Session, outcome reconcile.Outcome, err error) (reconcile.Outcome, error) {
 	if err != nil || outcome == reconcile.Already || s.By != "" {
 		return outcome, err
 	}
-	return outcome, mark(s.home(w.Name), func(m *home.Managed) { m.Daemon = true })
+	err = mark(s.home(w.Name), func(m *home.Managed) { m.Daemon = true })
+	if broken := new(home.FileError); errors.As(err, &broken) {
+		err = nil
+	}
+	return outcome, err
 }
 
 // mark records in the marker what an apply started. A session without a marker was not created by an apply: it

@@ -25,6 +25,9 @@ func Beside(d *spec.Desired, o Observed) []Report {
 			neighboursAdvice)
 	}
 	for _, s := range d.Sessions {
+		if fault := o.Session(s.Name).MarkFault; fault != "" {
+			add(s.Name, "marker-unreadable", fault, "repair it or move it away: as long as it says nothing, the session counts as one that no apply created")
+		}
 		for _, file := range o.Session(s.Name).Remains.Stray {
 			add(s.Name, "outbox-stray", fmt.Sprintf("outbox/%s is never sent: nobody is pinned under that name", file), strayAdvice(file))
 		}

@@ -31,6 +31,7 @@ func Diff(d *spec.Desired, o Observed, opt Options) Plan {
 		}
 	}
 	f.relays()
+	f.registry()
 	for _, s := range d.Sessions {
 		if f.wants(s.Name) {
 			f.slots(s)
@@ -143,6 +144,27 @@ const brokenAdvice = "repair that file or put the right one back, then `wire app
 // unknownAdvice is for a home of which it cannot be told who serves it.
 const unknownAdvice = "look at the process that it names; when that is settled, the same again"
 
+// registry reports one that cannot be read: what is in it cannot be put in order, and who is destroyed may be
+// somebody's under another name. Everything else goes on.
+func (f *differ) registry() {
+	if f.o.RegistryFault == "" {
+		return
+	}
+	var dirs []string
+	for _, s := range f.d.Sessions {
+		if s.Dir != "" && f.wants(s.Name) {
+			dirs = append(dirs, s.Name)
+		}
+	}
+	const subject, code, advice = "registry", "registry-unreadable", "repair the file or move it away; it was left as it is"
+	if len(dirs) == 0 && !f.opt.Prune {
+		f.note(subject, code, f.o.RegistryFault, advice)
+		return
+	}
+	f.block(subject, code, f.o.RegistryFault, advice)
+	f.blocked[len(f.blocked)-1].Sessions = dirs
+}
+
 func (f *differ) dir(s spec.Session) {
 	v := f.ready[s.Name]
 	if s.Dir == "" || v.blocked && (!f.opt.TakeDirs || f.opt.InOrder) {
@@ -150,6 +172,9 @@ func (f *differ) dir(s spec.Session) {
 	}
 	if !s.DirExists {
 		f.note(s.Name, "dir-absent", s.DirAsTyped+" does not exist yet; registered as "+s.Dir, "make that directory, or mend dir in the file")
+	}
+	if f.o.RegistryFault != "" {
+		return
 	}
 	holder, taken := f.o.ByCwd[s.Dir]
 	switch {

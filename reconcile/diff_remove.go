@@ -30,7 +30,7 @@ func (f *differ) unlisted() {
 // pruned says whether this plan destroys a session that is there.
 func (f *differ) pruned(name string) bool {
 	owner := f.o.Session(name).Owner
-	return f.opt.Prune && !f.listed[name] && f.d.Owner != "" && owner == f.d.Owner && f.wants(name) && !f.others(name)
+	return f.opt.Prune && f.o.RegistryFault == "" && !f.listed[name] && f.d.Owner != "" && owner == f.d.Owner && f.wants(name) && !f.others(name)
 }
 
 // kept reports a session that a watcher would bring back at once.
@@ -95,7 +95,10 @@ func (f *differ) downRelay() {
 // Destroy is the plan that leaves nothing of the file's sessions: those it created, and adopted ones that
 // only names. The relay's state stays.
 func Destroy(d *spec.Desired, o Observed, only []string) Plan {
-	f := differ{d: d, o: o, opt: Options{Only: only}}
+	f := differ{d: d, o: o, opt: Options{Only: only, Prune: true}}
+	if f.registry(); o.RegistryFault != "" {
+		return f.plan()
+	}
 	for _, s := range d.Sessions {
 		if !f.wants(s.Name) {
 			continue

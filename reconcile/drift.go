@@ -203,6 +203,9 @@ func ofReport(o Observed, r Report) Difference {
 		x.Wanted, x.Seen = "a slot", "no slot"
 	case "handle-taken":
 		x.Wanted, x.Seen = "its handle", "handle "+string(have.Claim.Fact)
+	case "registry-unreadable":
+		x.Sessions = r.Sessions
+		x.Wanted, x.Seen = "a registry", "unreadable"
 	case "dir-conflict":
 		x.Wanted, x.Seen = "its dir", "dir of another session"
 	case "daemon-unknown":

@@ -81,6 +81,9 @@ func genScene(t *rapid.T) scene {
 			sc.o.ByCwd["/src/"+name] = rapid.SampledFrom(names).Draw(t, "holder")
 		}
 	}
+	if rapid.IntRange(0, 7).Draw(t, "registry") == 0 {
+		sc.o.ByCwd, sc.o.RegistryFault = nil, "generated"
+	}
 	sc.o.Mesh = NewMesh(whole)
 	states := []pairing.Pin{
 		pairing.PinGood, pairing.PinGood, pairing.PinGood, pairing.PinAbsent, pairing.PinHalf,

@@ -39,12 +39,12 @@ type Observer struct {
 
 // Observe reads the machine once. It writes nothing, on disk or relay: slots are asked for their state, for
 // a list would count as a pull. What could not be found out is in the result as unknown, with its cause; an
-// error is a sessions root or registry that cannot be read.
+// error is a sessions root that cannot be read.
 func (ob Observer) Observe(ctx context.Context) (Observed, error) {
 	o := Observed{Now: time.Now(), Sessions: map[string]SessionState{}}
 	reg, err := ob.Machine.Registry()
 	if err != nil {
-		return o, err
+		o.RegistryFault = err.Error()
 	}
 	o.ByCwd, o.Neighbours = reg.ByCwd, ob.Machine.Env.Neighbours()
 	var dying map[string]int
@@ -261,7 +261,10 @@ const StartedByApply = "apply"
 func inspect(s home.Session) SessionState {
 	st := SessionState{Name: s.Name, Link: s.Alias()}
 	st.Home, st.DID, st.Why = health.Identity(s)
-	if m, err := s.ReadManaged(); err == nil && m != nil {
+	switch m, err := s.ReadManaged(); {
+	case err != nil:
+		st.MarkFault = err.Error()
+	case m != nil:
 		st.Marked, st.Owner, st.StartedByApply, st.NotifyByApply = true, m.Owner, m.Daemon, m.Notify
 	}
 	st.Remains = remainsOf(s)

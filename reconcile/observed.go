@@ -17,9 +17,11 @@ type Observed struct {
 	Federation RelayState              // the file's federation relay; asked only where a session reaches it
 	Sessions   map[string]SessionState // by directory name
 	ByCwd      map[string]string       // the registry
-	Mesh       Mesh
-	Watcher    WatcherState
-	Neighbours []string // other people with a home on this machine
+	// RegistryFault is why the registry cannot be read; "" if it can. Then nothing is known of it.
+	RegistryFault string
+	Mesh          Mesh
+	Watcher       WatcherState
+	Neighbours    []string // other people with a home on this machine
 }
 
 // Session is the state of a session; one that is not there is HomeAbsent.
@@ -109,7 +111,8 @@ type SessionState struct {
 	Marked bool
 	// StartedByApply says that the marker records a daemon that an apply started.
 	StartedByApply bool
-	NotifyByApply  bool // likewise a notifier
+	NotifyByApply  bool   // likewise a notifier
+	MarkFault      string // why the marker cannot be read; "" if it can, or there is none
 	Remains        Remains
 	Deaths         int    // of its daemons in a row, where a watcher finds that they keep dying
 	LogTail        string // then the end of daemon.log

@@ -22,7 +22,7 @@ type Watch struct {
 	Machine home.Machine
 	File    string // the wire.yaml, absolute, links not followed
 	// Load reads and resolves the file. It is called for every pass.
-	Load func() (Reading, error)
+	Load func() Reading
 	// Observer and Actuators are the doors of one pass.
 	Observer  func(*spec.Desired) Observer
 	Actuators func(*spec.Desired) map[Kind]Actuator
@@ -170,10 +170,9 @@ func (w *Watcher) pass(ctx context.Context, triggers []Trigger) {
 	defer cancel()
 	_, p.Hampered = w.follow.watchFiles(w.File, dirsOf(w.Machine, names(w.Wanted())))
 	w.alarm = time.Time{}
-	if p.Err = w.reload(); p.Err == nil {
-		p.Summary, p.Observed, p.Err = w.act(limited, triggers)
-		w.revivals(&p.Summary)
-	}
+	w.reload()
+	p.Summary, p.Observed, p.Err = w.act(limited, triggers)
+	w.revivals(&p.Summary)
 	p.At = time.Now()
 	p.Took = p.At.Sub(began)
 	if ctx.Err() != nil {
@@ -227,28 +226,25 @@ func (w *Watcher) save() error {
 }
 
 // reload takes the file as it is now; one that cannot be read or is wrong leaves the last good one in force,
-// and so does one that is still being written. An error is not about the file.
-func (w *Watcher) reload() error {
+// and so does one that is still being written.
+func (w *Watcher) reload() {
 	if w.queue.unsettled() {
-		return nil
+		return
 	}
 	if info, err := os.Stat(w.File); err == nil {
 		if age := time.Since(info.ModTime()); age >= 0 && age < settle {
 			w.Wake(TriggerFile)
-			return nil
+			return
 		}
 	}
-	r, err := w.Load()
-	switch {
-	case err != nil:
-		return err
-	case r.Refused != nil:
+	r := w.Load()
+	if r.Refused != nil {
 		if text := r.Refused.Error(); text != w.note.Refused {
 			w.note.Refused = text
 			_ = w.save() // or at the end of the pass, which reports it
 			w.report(Reloaded{Err: r.Refused})
 		}
-		return nil
+		return
 	}
 	w.wanted.Store(r.Desired)
 	if w.note.Refused != "" || r.Text != w.note.Text || r.Path != w.note.Path {
@@ -256,7 +252,6 @@ func (w *Watcher) reload() error {
 		_ = w.save()
 		w.report(Reloaded{})
 	}
-	return nil
 }
 
 func (w *Watcher) report(e Event) {

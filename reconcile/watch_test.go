@@ -14,7 +14,7 @@ import (
 )
 
 // reloading is a watcher whose file the test writes.
-func reloading(t *testing.T, read *Reading, broken *error) (*Watcher, *[]string) {
+func reloading(t *testing.T, read *Reading) (*Watcher, *[]string) {
 	t.Helper()
 	dir := t.TempDir()
 	m := home.Machine{Root: filepath.Join(dir, "sessions")}
@@ -22,7 +22,7 @@ func reloading(t *testing.T, read *Reading, broken *error) (*Watcher, *[]string)
 	var said []string
 	w := NewWatcher(Watch{
 		Machine: m, File: filepath.Join(dir, "wire.yaml"), Resync: time.Minute,
-		Load: func() (Reading, error) { return *read, *broken },
+		Load: func() Reading { return *read },
 		Report: func(e Event) {
 			if r, ok := e.(Reloaded); ok && r.Err == nil {
 				said = append(said, "in force")
@@ -45,8 +45,8 @@ func (w *Watcher) settled(t *testing.T) {
 func TestReload(t *testing.T) {
 	one, two := three(), three()
 	two.Sessions = two.Sessions[:2]
-	read, broken := Reading{Desired: one, Text: "one", Path: "/p"}, error(nil)
-	w, said := reloading(t, &read, &broken)
+	read := Reading{Desired: one, Text: "one", Path: "/p"}
+	w, said := reloading(t, &read)
 	steps := []struct {
 		what    string
 		read    Reading
@@ -67,7 +67,7 @@ func TestReload(t *testing.T) {
 	for _, s := range steps {
 		w.settled(t)
 		*said, read = nil, s.read
-		must(t, w.reload())
+		w.reload()
 		if diff := cmp.Diff(s.says, *said); diff != "" {
 			t.Errorf("%s: %s", s.what, diff)
 		}
@@ -82,40 +82,33 @@ func TestReload(t *testing.T) {
 	if n := w.Machine.ReadWatchNote(); n.Text != "two" || n.Path != "/q" {
 		t.Errorf("the note has %q, %q", n.Text, n.Path)
 	}
-
-	// What is wrong with the machine says nothing of the file.
-	broken = errors.New("registry")
-	*said = nil
-	if err := w.reload(); !errors.Is(err, broken) || len(*said) > 0 || w.note.Refused != "" {
-		t.Errorf("%v, said %q, refused %q", err, *said, w.note.Refused)
-	}
 }
 
 // A file that is being written is left alone, whatever woke the watcher.
 func TestReloadWaitsForTheFile(t *testing.T) {
 	one, two := three(), three()
-	read, broken := Reading{Desired: one, Text: "one"}, error(nil)
-	w, said := reloading(t, &read, &broken)
+	read := Reading{Desired: one, Text: "one"}
+	w, said := reloading(t, &read)
 	put(t, w.File, "half of it")
 	read = Reading{Desired: two, Text: "half"}
-	must(t, w.reload())
+	w.reload()
 	if w.Wanted() != one || len(*said) > 0 || !w.queue.unsettled() {
 		t.Errorf("said %q, asked again: %v", *said, w.queue.unsettled())
 	}
 	w.settled(t)
-	must(t, w.reload()) // it is still in the queue
+	w.reload() // it is still in the queue
 	if w.Wanted() != one {
 		t.Error("read although a trigger waits")
 	}
 	w.queue = newQueue()
-	must(t, w.reload())
+	w.reload()
 	if w.Wanted() != two {
 		t.Error("not read although it has settled")
 	}
 	// A clock that was wrong does not keep a file out for ever.
 	must(t, os.Chtimes(w.File, time.Time{}, time.Now().Add(time.Hour)))
 	read = Reading{Desired: one, Text: "later"}
-	must(t, w.reload())
+	w.reload()
 	if w.Wanted() != one {
 		t.Error("a file of the future is never read")
 	}
@@ -123,8 +116,8 @@ func TestReloadWaitsForTheFile(t *testing.T) {
 
 // What no event will announce is tried again ever later, but no more often than the resync.
 func TestRetry(t *testing.T) {
-	read, broken := Reading{Desired: three()}, error(nil)
-	w, _ := reloading(t, &read, &broken)
+	read := Reading{Desired: three()}
+	w, _ := reloading(t, &read)
 	left := Passed{Summary: Summary{Remaining: Plan{Changes: []Change{create("a")}}}}
 	last := time.Duration(0)
 	for n := range 12 {
@@ -152,8 +145,8 @@ func TestRetry(t *testing.T) {
 
 // The note is written when it changes, and goes when the watcher ends as it was told.
 func TestNote(t *testing.T) {
-	read, broken := Reading{Desired: three(), Text: "one"}, error(nil)
-	w, _ := reloading(t, &read, &broken)
+	read := Reading{Desired: three(), Text: "one"}
+	w, _ := reloading(t, &read)
 	w.Listen = "127.0.0.1:9"
 	put(t, w.Machine.WatchLife(), "")
 	must(t, w.introduce())

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"wirefleet.dev/wire/internal/home"
@@ -52,11 +53,18 @@ type source struct {
 }
 
 func (a *app) fleet(file string) (*fleet, error) {
+	if file == "" {
+		return a.fleetRead(file, home.ReadFile)
+	}
+	return a.fleetRead(file, os.ReadFile) // also from a pipe, where somebody names one
+}
+
+func (a *app) fleetRead(file string, read func(string) ([]byte, error)) (*fleet, error) {
 	m, err := a.env.Machine()
 	if err != nil {
 		return nil, err
 	}
-	src, err := a.readSpec(file, m)
+	src, err := a.readSpec(file, m, read)
 	if err != nil {
 		return nil, err
 	}
@@ -74,23 +82,23 @@ func (a *app) fleetOf(m home.Machine, src source) (*fleet, error) {
 // fleetInForce is the fleet of a file, or if that cannot be used now, of the one that a watcher of it has in
 // force. left says that one which was killed counts as well.
 func (a *app) fleetInForce(file string, left bool) (*fleet, error) {
-	f, err := a.fleet(file)
-	if err == nil || file == "-" {
-		return f, err
-	}
-	m, merr := a.env.Machine()
-	if merr != nil {
+	m, err := a.env.Machine()
+	if err != nil {
 		return nil, err
 	}
 	note := m.ReadWatchNote()
 	name := ""
 	for _, c := range candidates(file, m) {
-		if path, aerr := filepath.Abs(c); aerr == nil && path == note.File {
+		if path, err := filepath.Abs(c); err == nil && path == note.File {
 			name = c
 		}
 	}
-	if name == "" || !left && !process.Alive(note.PID, note.StartTicks) {
-		return nil, err
+	if file == "-" || name == "" && !left {
+		return a.fleet(file)
+	}
+	f, err := a.fleetRead(file, home.ReadFile) // what is watched is read again and again
+	if err == nil || name == "" || !left && !process.Alive(note.PID, note.StartTicks) {
+		return f, err
 	}
 	last, lerr := a.fleetOf(m, source{name: name, path: note.File, physical: note.Path, text: []byte(note.Text)})
 	if lerr != nil {
@@ -100,14 +108,6 @@ func (a *app) fleetInForce(file string, left bool) (*fleet, error) {
 	return last, nil
 }
 
-// registryError is a registry that cannot be read: no fault of a wire.yaml.
-type registryError struct{ err error }
-
-func (e *registryError) Error() string {
-	return e.err.Error() + "\n  next: repair the file or move it away; nothing was changed"
-}
-func (e *registryError) Unwrap() error { return e.err }
-
 // resolve is what a wire.yaml means on this machine.
 func (a *app) resolve(m home.Machine, src source) (*spec.Desired, error) {
 	loaded, err := spec.Load(src.name, src.text)
@@ -115,8 +115,8 @@ func (a *app) resolve(m home.Machine, src source) (*spec.Desired, error) {
 		return nil, err
 	}
 	reg, err := m.Registry()
-	if err != nil {
-		return nil, &registryError{err}
+	if err != nil && !named(loaded, m.ReadWatchNote(), src) {
+		return nil, fmt.Errorf("%w\n  next: repair the file or move it away, or set `name` for each session; nothing was changed", err)
 	}
 	env := spec.Env{
 		HomeDir: a.env.Home, LookupEnv: os.LookupEnv, Physical: home.Physical,
@@ -126,6 +126,18 @@ func (a *app) resolve(m home.Machine, src source) (*spec.Desired, error) {
 		env.Path, env.Dir = src.physical, filepath.Dir(src.physical)
 	}
 	return spec.Resolve(loaded, env)
+}
+
+// named says whether a file can do without a registry that cannot be read: each session has a name, or the one that
+// a watcher has given it which has this very file in force, or had when it was killed.
+func named(f *spec.File, note home.WatchNote, src source) bool {
+	known := note.Text == string(src.text) && note.Path == src.physical && len(note.Sessions) == len(f.Sessions)
+	for i := range f.Sessions {
+		if s := &f.Sessions[i]; s.Name == "" && known {
+			s.Name = note.Sessions[i]
+		}
+	}
+	return !slices.ContainsFunc(f.Sessions, func(s spec.Entry) bool { return s.Name == "" })
 }
 
 // candidates are where the wire.yaml that -f names may be.
@@ -141,14 +153,14 @@ func candidates(file string, m home.Machine) []string {
 }
 
 // readSpec reads the wire.yaml that a command means.
-func (a *app) readSpec(file string, m home.Machine) (source, error) {
+func (a *app) readSpec(file string, m home.Machine, read func(string) ([]byte, error)) (source, error) {
 	if file == "-" {
 		text, err := io.ReadAll(a.in)
 		return source{name: "-", text: text}, err
 	}
 	places := candidates(file, m)
 	for _, name := range places {
-		text, err := os.ReadFile(name)
+		text, err := read(name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}

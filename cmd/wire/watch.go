@@ -16,6 +16,7 @@ import (
 	"github.com/oklog/run"
 
 	"wirefleet.dev/wire/actuators"
+	"wirefleet.dev/wire/internal/home"
 	"wirefleet.dev/wire/internal/process"
 	"wirefleet.dev/wire/internal/vitals"
 	"wirefleet.dev/wire/reconcile"
@@ -148,24 +149,20 @@ func (f *fleet) reading() reconcile.Reading {
 }
 
 // reader reads the file of the fleet again and again.
-func (f *fleet) reader(a *app) func() (reconcile.Reading, error) {
+func (f *fleet) reader(a *app) func() reconcile.Reading {
 	owner := f.desired.Owner
-	return func() (reconcile.Reading, error) {
-		src, err := a.readSpec(f.path, f.machine)
+	return func() reconcile.Reading {
+		src, err := a.readSpec(f.path, f.machine, home.ReadFile)
 		if err != nil {
-			return reconcile.Reading{Refused: err}, nil
+			return reconcile.Reading{Refused: err}
 		}
 		d, err := a.resolve(f.machine, src)
-		var registry *registryError
-		switch {
-		case errors.As(err, &registry):
-			return reconcile.Reading{}, err
-		case err != nil:
-			return reconcile.Reading{Refused: err}, nil
+		if err != nil {
+			return reconcile.Reading{Refused: err}
 		}
 		// The path that names the owner may change as links are turned; whose sessions these are may not.
 		d.Owner = owner
-		return reconcile.Reading{Desired: d, Text: string(src.text), Path: src.physical}, nil
+		return reconcile.Reading{Desired: d, Text: string(src.text), Path: src.physical}
 	}
 }
 

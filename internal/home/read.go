@@ -17,7 +17,7 @@ const (
 )
 
 // errIrregular is what a path holds that is neither missing nor a regular file.
-var errIrregular = errors.New("no regular file")
+var errIrregular = errors.New("not a regular file")
 
 // readRegular reads a file whole, with what the descriptor said of it before the first byte. A missing file
 // is fs.ErrNotExist; anything but a regular file is a *FileError, and is not waited for: a FIFO in place of
@@ -43,6 +43,12 @@ func readRegular(path string) ([]byte, fs.FileInfo, error) {
 		return nil, nil, err
 	}
 	return buf.Bytes(), info, nil
+}
+
+// ReadFile is the content of a file that people write; anything but a regular file is a *FileError, at once.
+func ReadFile(path string) ([]byte, error) {
+	data, _, err := readRegular(path)
+	return data, err
 }
 
 // document is one kind of file: where it is, what a missing one reads as, how its bytes are understood.

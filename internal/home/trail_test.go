@@ -1,10 +1,12 @@
 package home
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -112,5 +114,11 @@ func TestWatchNote(t *testing.T) {
 	}
 	if got := m.ReadWatchNote(); got.PID != 0 {
 		t.Errorf("a torn note says %+v", got)
+	}
+	if err := errors.Join(os.Remove(m.watchNote()), syscall.Mkfifo(m.watchNote(), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if got := m.ReadWatchNote(); got.PID != 0 {
+		t.Errorf("a FIFO says %+v", got)
 	}
 }

@@ -35,7 +35,7 @@ func (m Machine) watchNote() string { return join(m.Root, "watch.json") }
 // ReadWatchNote is the zero note where there is none, or none that parses: it is only news.
 func (m Machine) ReadWatchNote() WatchNote {
 	var n WatchNote
-	data, err := os.ReadFile(m.watchNote())
+	data, _, err := readRegular(m.watchNote())
 	if err != nil || json.Unmarshal(data, &n) != nil {
 		return WatchNote{}
 	}

@@ -92,7 +92,7 @@ func (f *inboxFile) follow() error {
 		return err
 	}
 	if !info.Mode().IsRegular() {
-		return &home.FileError{Path: f.path, Err: errors.New("no regular file")}
+		return &home.FileError{Path: f.path, Err: errors.New("not a regular file")}
 	}
 	if f.info == nil || !os.SameFile(f.info, info) || info.Size() < f.read || f.keys == nil {
 		f.read, f.keys = 0, map[key]struct{}{}

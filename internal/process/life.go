@@ -152,7 +152,7 @@ func lockInsisting(f *os.File) error {
 // proven says that the record agrees with the kernel. It never creates the file. A holder that has locked
 // but not written yet is waited for, 300 ms at most.
 func ReadLife(path string) (l Life, held, proven bool, err error) {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) // a FIFO in its place must not hang whoever looks
 	if errors.Is(err, fs.ErrNotExist) {
 		return Life{}, false, false, nil
 	}

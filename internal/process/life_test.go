@@ -128,6 +128,16 @@ func TestLifeRecordThatDoesNotParse(t *testing.T) {
 	}
 }
 
+func TestFIFOInPlaceOfALifeLock(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "daemon.lock")
+	if err := unix.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, held, proven, _ := ReadLife(path); held || proven {
+		t.Errorf("held %v, proven %v", held, proven)
+	}
+}
+
 // Observers hold the lock shared for an instant each; no starter may take that for another daemon.
 func TestStarterInsistsBesideObservers(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "daemon.lock")
