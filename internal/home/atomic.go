@@ -36,24 +36,24 @@ func WriteFile(path string, data []byte, mode uint32) error {
 	return replace(path, data, fs.FileMode(mode), nil)
 }
 
-// errMoved is replace's answer when still said no.
+// errMoved is that somebody else changed what was to be replaced.
 var errMoved = errors.New("changed by another program while it was being replaced")
 
-// replace is the one writer of whole files. still is asked right before the rename, when everything slow is
-// done: if it says no, nothing is replaced and the error is errMoved.
+// placing gives a finished temp file its name, when everything slow is done, and may refuse. after is called once
+// that is durable, nil for nothing to do; the temp file is its to remove.
+type placing func(temp, path string) (after func() error, err error)
+
+// replace is the one writer of whole files. place is a rename if it is nil.
 //
 // Whenever we die: before the rename the old file is untouched and the temp file lies beside it, which the
 // next write of the file after a minute removes; after it the new file is whole, for its bytes were synced
 // first.
-func replace(path string, data []byte, mode fs.FileMode, still func() bool) error {
+func replace(path string, data []byte, mode fs.FileMode, place placing) error {
 	path, old, err := target(path)
 	if err != nil {
 		return err
 	}
 	if old != nil && equal(path, old, data) {
-		if still != nil && !still() {
-			return errMoved
-		}
 		if perm := old.Mode().Perm(); perm&^mode != 0 {
 			return os.Chmod(path, perm&mode)
 		}
@@ -64,16 +64,17 @@ func replace(path string, data []byte, mode fs.FileMode, still func() bool) erro
 	if err != nil {
 		return err
 	}
-	if still != nil && !still() {
-		err = errMoved
-	} else {
+	var after func() error
+	if place == nil {
 		err = os.Rename(temp, path)
+	} else {
+		after, err = place(temp, path)
 	}
 	if err != nil {
 		_ = os.Remove(temp)
 		return err
 	}
-	return settle(path)
+	return settle(path, after)
 }
 
 // target follows links and refuses what must not be replaced; info is nil if there is no file yet.
@@ -110,8 +111,8 @@ func equal(path string, info fs.FileInfo, data []byte) bool {
 }
 
 // settle makes the name of a new or replaced file durable and, with the directory open anyway, removes what
-// crashes left of earlier writes of it.
-func settle(path string) error {
+// crashes left of earlier writes of it. after comes in between.
+func settle(path string, after func() error) error {
 	dir, prefix := filepath.Dir(path), "."+filepath.Base(path)+tempMark
 	d, err := os.Open(dir)
 	if err != nil {
@@ -120,6 +121,11 @@ func settle(path string) error {
 	defer func() { _ = d.Close() }()
 	if err := syncDir(d); err != nil {
 		return err
+	}
+	if after != nil {
+		if err := after(); err != nil {
+			return err
+		}
 	}
 	names, err := d.Readdirnames(-1)
 	if err != nil {
@@ -171,7 +177,7 @@ func create(path string, data []byte, mode fs.FileMode) error {
 	if err != nil {
 		return err
 	}
-	return settle(path)
+	return settle(path, nil)
 }
 
 // writeTemp writes a temp file for path beside it.

@@ -118,7 +118,7 @@ func TestTempFile(t *testing.T) {
 	path := filepath.Join(dir, "relay.json")
 	write(t, path, "old")
 	looked := false
-	must(t, replace(path, []byte("new"), 0o600, func() bool {
+	must(t, replace(path, []byte("new"), 0o600, func(temp, path string) (func() error, error) {
 		looked = true
 		temps, err := filepath.Glob(filepath.Join(dir, ".relay.json"+tempMark+"*"))
 		if err != nil || len(temps) != 1 {
@@ -133,15 +133,13 @@ func TestTempFile(t *testing.T) {
 		if perm(t, temps[0]) != 0o600 || read(t, temps[0]) != "new" || read(t, path) != "old" {
 			t.Errorf("%v, %s, %s", perm(t, temps[0]), read(t, temps[0]), read(t, path))
 		}
-		return true
+		return nil, os.Rename(temp, path)
 	}))
 	if !looked || read(t, path) != "new" {
 		t.Errorf("looked %v, %s", looked, read(t, path))
 	}
-	for _, data := range []string{"newer", "new"} {
-		if err := replace(path, []byte(data), 0o600, func() bool { return false }); err != errMoved {
-			t.Errorf("said no: %v", err)
-		}
+	if err := replace(path, []byte("newer"), 0o600, func(string, string) (func() error, error) { return nil, errMoved }); err != errMoved {
+		t.Errorf("said no: %v", err)
 	}
 	if names := list1(t, dir); names != "relay.json" || read(t, path) != "new" {
 		t.Errorf("after no: %s, %s", names, read(t, path))

@@ -5,7 +5,8 @@
 // under it, keeps unknown keys, and replaces the file whole (temp file, fsync, rename, fsync of the
 // directory) or not at all; what would not change is not written. What does not parse is read again for
 // 100 ms, since the reference truncates in place, and then an error naming the file, never an empty
-// document. Files that hold a key or token are 0600 from creation, their directories 0700.
+// document. What a program that takes no lock writes at the very moment of our rename is found in the file that
+// was exchanged and stays. Files that hold a key or token are 0600 from creation, their directories 0700.
 //
 // Only Ensure, UpdateRegistry and the locks of a machine make directories: a write to a session that was
 // destroyed in the meantime fails instead of bringing half of it back.
