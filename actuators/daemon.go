@@ -11,6 +11,7 @@ import (
 
 	"wirefleet.dev/wire/internal/census"
 	"wirefleet.dev/wire/internal/home"
+	"wirefleet.dev/wire/internal/pairing"
 	"wirefleet.dev/wire/internal/process"
 	"wirefleet.dev/wire/reconcile"
 	"wirefleet.dev/wire/spec"
@@ -125,6 +126,14 @@ func (a restartDaemon) Do(ctx context.Context, c reconcile.Change) (reconcile.Ou
 		return reconcile.Failed, err // before the old one is stopped: nothing could take its place
 	}
 	h := a.home(w.Name)
+	if c.Takeover {
+		switch p, err := pairing.InFlight(h, time.Now()); {
+		case err != nil:
+			return reconcile.Failed, err
+		case p != nil: // begun since the plan was made
+			return reconcile.Failed, errors.New("a pairing by code phrase is in flight: the reference's daemon goes on until it is over")
+		}
+	}
 	if unit, pid := a.unitOf(ctx, h); unit != "" {
 		return a.restartUnit(ctx, h, unit, pid)
 	}

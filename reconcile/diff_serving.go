@@ -60,13 +60,15 @@ func (f *differ) daemon(s spec.Session) {
 			f.add(Change{Kind: RestartDaemon, Subjects: subject, Needs: needs, Reason: Reason{
 				"daemon-hung", fmt.Sprintf("pid %d is stopped (state T)", first.PID),
 			}})
-		case s.Takeover:
-			f.add(Change{Kind: RestartDaemon, Subjects: subject, Needs: needs, Reason: Reason{
+		case s.Takeover && have.Pairing == "":
+			f.add(Change{Kind: RestartDaemon, Subjects: subject, Needs: needs, Takeover: true, Reason: Reason{
 				"daemon-takeover", fmt.Sprintf("pid %d is a daemon of the reference and takeover is set", first.PID),
 			}})
 		case f.silentReference(s, have):
 			why, _ := f.silent(s, have, first)
 			f.add(Change{Kind: RestartDaemon, Subjects: subject, Needs: needs, Suspect: true, Reason: why})
+		case s.Takeover:
+			f.block(s.Name, "daemon-pairing", fmt.Sprintf("pid %d is a daemon of the reference and takeover is set, but %s", first.PID, have.Pairing), pairingAdvice)
 		case len(dm.Others) > 1:
 			f.add(Change{Kind: StopDuplicate, Subjects: subject, Reason: Reason{
 				"daemon-duplicate", fmt.Sprintf("pid %d serves it beside pid %d", dm.Others[1].PID, first.PID),
@@ -83,6 +85,8 @@ func (f *differ) daemon(s spec.Session) {
 		f.add(Change{Kind: StartDaemon, Subjects: subject, Needs: needs, Reason: why})
 	}
 }
+
+const pairingAdvice = "finish or cancel it with the wire that began it (`wire pair-list` shows it), then apply takes over; it waits for none that is older than an hour"
 
 // notifier plans who shows on the desktop what arrives.
 func (f *differ) notifier(s spec.Session) {

@@ -257,6 +257,27 @@ restart daemon docs: pid 52 runs with interval 9 s, the file says 5 s
 			want: "restart daemon api: pid 99 is a daemon of the reference and takeover is set\n",
 		},
 		{
+			name: "nor while it has a pairing in hand",
+			wish: func(d *spec.Desired) { d.Sessions[0].Takeover = true },
+			fact: func(o *Observed) {
+				o.edit("api", func(s *SessionState) {
+					s.Daemon, s.Pairing = census.Serving{Others: []census.Daemon{{PID: 99}, {PID: 98}}}, "a pairing is in flight"
+				})
+			},
+			want: "blocked api: pid 99 is a daemon of the reference and takeover is set, but a pairing is in flight\n",
+		},
+		{
+			name: "unless it does nothing",
+			wish: func(d *spec.Desired) { d.Sessions[0].Takeover = true },
+			fact: func(o *Observed) {
+				o.edit("api", func(s *SessionState) {
+					s.Daemon = census.Serving{Others: []census.Daemon{{PID: 99, Started: noon.Add(-time.Hour)}}}
+					s.Slots[0].LastPull, s.Pairing = &silent, "a pairing is in flight"
+				})
+			},
+			want: "restart daemon api: pid 99 has not pulled for 10m0s\n",
+		},
+		{
 			name: "a lost slot moves all edges of its session",
 			fact: func(o *Observed) {
 				o.edit("web", func(s *SessionState) {

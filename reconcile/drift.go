@@ -208,6 +208,8 @@ func ofReport(o Observed, r Report) Difference {
 		x.Wanted, x.Seen = "a registry", "unreadable"
 	case "dir-conflict":
 		x.Wanted, x.Seen = "its dir", "dir of another session"
+	case "daemon-pairing":
+		x.Wanted, x.Seen = "daemon of ours", "daemon of the reference"
 	case "daemon-unknown":
 		x.Wanted, x.Seen = "daemon running", "unknown"
 	case "notify-unknown":

@@ -99,6 +99,7 @@ func (ob Observer) Observe(ctx context.Context) (Observed, error) {
 		serving.Go(func() error {
 			states[i].Daemon = census.ServingOf(s, table, tableErr)
 			states[i].Notify = census.ShowingOf(s, table, tableErr)
+			states[i].Pairing = pairingOf(s, states[i].Daemon, o.Now)
 			return nil
 		})
 	}
@@ -269,6 +270,21 @@ func inspect(s home.Session) SessionState {
 	}
 	st.Remains = remainsOf(s)
 	return st
+}
+
+// pairingOf says which pairing by code phrase a daemon of the reference has in hand. The phrase is a secret.
+func pairingOf(s home.Session, who census.Serving, now time.Time) string {
+	if who.Ours != nil || len(who.Others) == 0 {
+		return ""
+	}
+	p, err := pairing.InFlight(s, now)
+	switch {
+	case err != nil:
+		return "a pairing by code phrase may be in flight: " + err.Error()
+	case p != nil:
+		return fmt.Sprintf("a pairing by code phrase is in flight (%s, begun %s)", p.Status, p.CreatedAt)
+	}
+	return ""
 }
 
 // slots asks each own slot of the listed sessions for its state, each distinct one once.

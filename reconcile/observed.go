@@ -107,8 +107,11 @@ type SessionState struct {
 	Claim  ClaimState // of a session that reaches the federation relay
 	Daemon census.Serving
 	Notify census.Serving // who shows on the desktop what arrives
-	Owner  string         // of the marker; "" if nobody marked it
-	Marked bool
+	// Pairing says which pairing by code phrase a daemon of the reference has in hand, which would end with it; "" if
+	// it has none.
+	Pairing string
+	Owner   string // of the marker; "" if nobody marked it
+	Marked  bool
 	// StartedByApply says that the marker records a daemon that an apply started.
 	StartedByApply bool
 	NotifyByApply  bool   // likewise a notifier

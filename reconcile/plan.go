@@ -62,6 +62,7 @@ type Change struct {
 	Pairs    []Pair // PairMesh and RemovePins
 	Relay    string // AllocateSlot: the URL of the relay that shall have the slot
 	Roll     bool   // RestartDaemon: the old one works, so the next such change waits until the new one is ready
+	Takeover bool   // RestartDaemon: of the reference's, which may have a pairing by code phrase in hand
 	Suspect  bool   // RestartDaemon: only silence speaks against the old one
 	Takes    bool   // RegisterDir: also from another session
 }

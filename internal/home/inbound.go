@@ -72,19 +72,32 @@ func (s Session) SetNotified(ids []string) error {
 }
 
 // PendingPairs are the records of ST/pending-pair that are JSON objects, in the order of their names; none if
-// the directory is missing.
+// the directory is missing. The reference rewrites one in place at each step of a pairing.
 func (s Session) PendingPairs() ([]canon.Doc, error) {
 	var out []canon.Doc
-	err := eachJSON(s.Detached(), func(data []byte) {
-		if doc, err := canon.ParseObject(data); err == nil {
+	err := eachFile(s.Detached(), func(path string) {
+		if doc, _, err := pendingPair(path).read(); err == nil {
 			out = append(out, doc)
 		}
 	})
 	return out, err
 }
 
+func pendingPair(path string) document[canon.Doc] {
+	return document[canon.Doc]{path: path, parse: canon.ParseObject}
+}
+
 // eachJSON calls do with the content of every .json file of a directory that can be read.
 func eachJSON(dir string, do func(data []byte)) error {
+	return eachFile(dir, func(path string) {
+		if data, _, err := readRegular(path); err == nil { // else it went, or is no file
+			do(data)
+		}
+	})
+}
+
+// eachFile calls do with the path of every .json file of a directory.
+func eachFile(dir string, do func(path string)) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
@@ -93,11 +106,8 @@ func eachJSON(dir string, do func(data []byte)) error {
 		return err
 	}
 	for _, e := range entries {
-		if !strings.HasSuffix(e.Name(), ".json") || e.IsDir() {
-			continue
-		}
-		if data, _, err := readRegular(join(dir, e.Name())); err == nil { // else it went, or is no file
-			do(data)
+		if strings.HasSuffix(e.Name(), ".json") && !e.IsDir() {
+			do(join(dir, e.Name()))
 		}
 	}
 	return nil

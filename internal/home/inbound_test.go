@@ -252,6 +252,16 @@ func TestPendingPairs(t *testing.T) {
 	if err != nil || !slices.Equal(codes, []any{"1", "2"}) {
 		t.Errorf("%v, %v", codes, err)
 	}
+	// One that is being written in place is read again.
+	d := pendingPair(filepath.Join(s.Detached(), "e.json"))
+	write(t, d.path, "")
+	d.parse = func(data []byte) (canon.Doc, error) {
+		write(t, d.path, `{"code":"4"}`)
+		return canon.ParseObject(data)
+	}
+	if doc, _, err := d.read(); err != nil || doc["code"] != "4" {
+		t.Errorf("%v, %v", doc, err)
+	}
 }
 
 // FuzzInbound: whatever a stranger's record holds, reading it again after writing gives the same.

@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"errors"
 	"slices"
+	"time"
 
 	"wirefleet.dev/wire/internal/canon"
 	"wirefleet.dev/wire/internal/home"
+	"wirefleet.dev/wire/internal/identity"
 )
 
 // PendingPair is one record of a pairing by code phrase that is under way: ST/pending-pair/<code>.json
@@ -65,6 +67,24 @@ func Pending(s home.Session) ([]PendingPair, error) {
 	}
 	slices.SortStableFunc(out, func(a, b PendingPair) int { return cmp.Compare(a.CreatedAt, b.CreatedAt) })
 	return out, err
+}
+
+// pendingFor is how old a record of a pairing gets: the reference drops one that came to nothing after that, and nobody
+// waits for longer with a code phrase in hand.
+const pendingFor = time.Hour
+
+// InFlight is the oldest pairing by code phrase that a session's daemon has in hand at now; nil if it has none. Its key
+// is in the memory of that daemon alone: with it ends the pairing.
+func InFlight(s home.Session, now time.Time) (*PendingPair, error) {
+	list, err := Pending(s)
+	for _, p := range list {
+		at, bad := identity.ParseTime(p.CreatedAt)
+		if bad != nil || now.Sub(at).Abs() > pendingFor || p.Status == "aborted" || p.Status == "aborted_restart" {
+			continue
+		}
+		return &p, nil
+	}
+	return nil, err
 }
 
 func readPending(doc canon.Doc) (PendingPair, error) {

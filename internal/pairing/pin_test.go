@@ -436,6 +436,40 @@ func TestUnknownKeysOfPeers(t *testing.T) {
 	}
 }
 
+// TestInFlight: what a daemon of the reference has in hand, for an hour.
+func TestInFlight(t *testing.T) {
+	s, now := outsider(t, "me"), time.Date(2026, 5, 20, 12, 0, 0, 0, time.UTC)
+	if p, err := InFlight(s, now); p != nil || err != nil {
+		t.Errorf("without a directory: %+v, %v", p, err)
+	}
+	if err := os.MkdirAll(s.Detached(), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		status, at string
+		want       bool
+	}{
+		{"request_host", "2026-05-20T11:59:59Z", true},
+		{"request_guest", "2026-05-20t11:00:00.0000000001z", true},
+		{"polling", "2026-05-20T13:30:00+02:00", true},
+		{"sas_ready", "2026-05-20T11:30:00Z", true},
+		{"confirmed", "2026-05-20T12:00:01Z", true},
+		{"aborted", "2026-05-20T11:59:59Z", false},
+		{"aborted_restart", "2026-05-20T11:59:59Z", false},
+		{"polling", "2026-05-20T10:59:59Z", false},
+		{"polling", "2036-05-20T12:00:00Z", false},
+		{"polling", "yesterday", false},
+	} {
+		put := `{"code":"c","code_hash":"h","role":"host","relay_url":"u","status":"` + tc.status + `","created_at":"` + tc.at + `"}`
+		if err := os.WriteFile(filepath.Join(s.Detached(), "c.json"), []byte(put), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if p, err := InFlight(s, now); err != nil || (p != nil) != tc.want {
+			t.Errorf("%s of %s: %+v, %v", tc.status, tc.at, p, err)
+		}
+	}
+}
+
 // TestPending: the records of the reference, oldest first, without their secrets.
 func TestPending(t *testing.T) {
 	s := outsider(t, "me")
