@@ -16,99 +16,222 @@ import (
 	"wirefleet.dev/wire/internal/process"
 )
 
-// strike does one blow and says which things it broke: what changes are needed for.
-func (w *world) strike(ctx context.Context, b Blow) (broke []thing, err error) {
+// For how long at most an inbox is read-only, and a daemon and the relay are stopped. A stopped daemon is seen
+// at the next pass, a resync away at most; a relay must fail three probes, and has 10 s of grace after its
+// start. Of those that are stopped some go on before that, and most do not.
+const (
+	inboxFrozen   = 3 * time.Second
+	daemonStopped = 3 * resync
+	relayStopped  = 8 * resync
+)
+
+// share is part thousandths of a whole.
+func (b Blow) share(whole time.Duration) time.Duration {
+	return whole * time.Duration(b.Part) / 1000
+}
+
+// strike does one blow and says which things it broke: what changes are needed for. What takes longer goes on
+// aside, so that the next blow falls when it is due.
+func (w *world) strike(ctx context.Context, b Blow, t *traffic) (broke []thing, err error) {
 	subject := func(i int) home.Session { return w.machine.Session(b.Subjects[i]) }
-	relayOnly := []thing{theRelay}
-	var daemon []thing
-	if len(b.Subjects) == 1 {
-		daemon = []thing{daemonOf(b.Subjects[0])}
+	n := w.set.Sessions
+	var one []thing
+	switch len(b.Subjects) {
+	case 1:
+		one = []thing{daemonOf(b.Subjects[0])}
+	case 2:
+		one = []thing{edgeOf(b.Subjects[0], b.Subjects[1])}
 	}
 	switch b.Kind {
 	case KillDaemon:
-		l, ok := w.daemon(b.Subjects[0])
-		return daemon, signalled(l, ok, syscall.SIGKILL)
+		return one, w.signalled(syscall.SIGKILL, subject(0).DaemonLife())
 	case StopDaemon:
-		l, ok := w.daemon(b.Subjects[0])
-		return daemon, signalled(l, ok, syscall.SIGSTOP)
+		return one, w.stopped(ctx, subject(0).DaemonLife(), b.share(daemonStopped))
 	case KillRelay:
-		l, ok := w.relay()
-		return relayOnly, signalled(l, ok, syscall.SIGKILL)
+		return []thing{theRelay}, w.signalled(syscall.SIGKILL, w.relayLife())
 	case StopRelay:
-		l, ok := w.relay()
-		return relayOnly, signalled(l, ok, syscall.SIGSTOP)
+		return []thing{theRelay}, w.stopped(ctx, w.relayLife(), b.share(relayStopped))
 	case KillWatcher:
 		if err := w.endWatcher(os.Kill); err != nil {
 			return nil, err
 		}
 		return nil, w.startWatcher()
 	case KillApply:
-		return nil, w.killedApply(ctx, b.Delay)
+		span := w.applied.usual()
+		return w.breakForApply(subject(0)), w.halfWay(max(1, b.share(span)))
 	case RecordDeleted:
-		return daemon, os.Remove(subject(0).DaemonPID())
+		return one, os.Remove(subject(0).DaemonPID())
 	case RecordTorn:
-		return daemon, truncate(subject(0).DaemonPID(), 40)
+		return one, truncate(subject(0).DaemonPID(), 40)
 	case RecordDecoy:
-		return daemon, w.nameDecoy(subject(0), int(b.Delay.Milliseconds()))
+		return one, w.nameDecoy(subject(0), b.Part)
 	case RelayLost:
-		return everything(w.flags.Sessions), w.loseRelayState()
+		return everything(n), w.loseRelayState()
 	case RelayLostDown:
-		l, ok := w.relay()
-		if err := signalled(l, ok, syscall.SIGKILL); err != nil {
+		if err := w.signalled(syscall.SIGKILL, w.relayLife()); err != nil {
 			return nil, err
 		}
-		return everything(w.flags.Sessions), w.loseRelayState()
+		return everything(n), w.loseRelayState()
 	case PinDeleted:
-		return []thing{edgeOf(b.Subjects[0], b.Subjects[1])}, rewrite(subject(0).RelayFile(), dropping("peers", b.Subjects[1]))
+		return one, rewrite(subject(0).RelayFile(), dropping("peers", b.Subjects[1]))
 	case TrustDeleted:
-		return []thing{edgeOf(b.Subjects[0], b.Subjects[1])}, rewrite(subject(0).TrustFile(), dropping("agents", b.Subjects[1]))
+		return one, rewrite(subject(0).TrustFile(), dropping("agents", b.Subjects[1]))
 	case RegistryGone:
-		return dirs(w.flags.Sessions), os.Remove(w.machine.RegistryFile())
+		return dirs(n), os.Remove(w.machine.RegistryFile())
 	case RelayRewrite:
 		return nil, rewrite(subject(0).RelayFile(), func(canon.Doc) bool { return true })
 	case InboxFrozen:
-		return nil, freeze(ctx, subject(0).InboxDir(), 20*b.Delay)
+		thaw, err := freeze(subject(0).InboxDir())
+		if err == nil {
+			w.aside(func() error { pause(ctx, b.share(inboxFrozen)); thaw(); return nil })
+		}
+		return nil, err
 	case SpecEdited:
-		w.spec.intervals[b.Subjects[0]] = 5 + (max(5, w.spec.intervals[b.Subjects[0]])-4)%3 // 5, 6, 7, 5, ...
-		return daemon, os.WriteFile(w.file, []byte(w.spec.String()), 0o644)
+		return one, w.editSpec(b.Subjects[0])
 	case SpecBroken:
-		return nil, w.brokenSpec(ctx)
+		if err := os.WriteFile(w.file, []byte("version: 1\nsessions: [\n"), 0o644); err != nil {
+			return nil, err
+		}
+		w.aside(func() error { pause(ctx, specBroken); return w.writeSpec() })
+		return nil, nil
 	case SpecReplaced:
 		return nil, w.writeSpec()
 	case KillSend:
-		return nil, nil // traffic kills its next send
+		w.aside(func() error { t.doomed(b.Subjects[0], b.Subjects[1], b.Part); return nil })
+		return nil, nil
 	}
 	return nil, fmt.Errorf("no such blow: %s", b.Kind)
+}
+
+// specBroken is for how long a wire.yaml does not parse.
+const specBroken = 1500 * time.Millisecond
+
+// pause waits, unless the storm ends before.
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
 }
 
 // errMissed is a blow that met nothing: what it strikes is down already.
 var errMissed = errors.New("missed: it is down already")
 
-func signalled(l process.Life, ok bool, sig syscall.Signal) error {
+// holder is the process that holds a life lock, proven.
+func holder(lock string) (*os.Process, process.Life, error) {
+	l, ok := proven(lock)
 	if !ok {
-		return errMissed
+		return nil, l, errMissed
 	}
 	p, err := os.FindProcess(l.PID)
 	if err != nil {
-		return err
+		return nil, l, err
 	}
 	if !process.Alive(l.PID, l.StartTicks) {
-		return errMissed
+		return nil, l, errMissed
+	}
+	return p, l, nil
+}
+
+func (w *world) signalled(sig syscall.Signal, lock string) error {
+	p, _, err := holder(lock)
+	if err != nil {
+		return err
 	}
 	return p.Signal(sig)
 }
 
-// killedApply starts a one-shot apply and kills it after a while, wherever it is.
-func (w *world) killedApply(ctx context.Context, after time.Duration) error {
-	cmd := w.command(ctx, "", "apply", "-f", w.file, "--timeout", "20s")
-	cmd.Stderr = w
+// stopped stops a process and lets it go on after a while, if it is still there by then. When the storm ends
+// before, it stays stopped.
+func (w *world) stopped(ctx context.Context, lock string, d time.Duration) error {
+	p, l, err := holder(lock)
+	if err != nil {
+		return err
+	}
+	if err := p.Signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	w.aside(func() error {
+		pause(ctx, d)
+		if ctx.Err() == nil && process.Alive(l.PID, l.StartTicks) {
+			_ = p.Signal(syscall.SIGCONT)
+			w.note("pid %d goes on after %s", l.PID, d)
+		}
+		return nil
+	})
+	return nil
+}
+
+// aside does the rest of a blow while others fall. They all end when the blows do.
+func (w *world) aside(rest func() error) {
+	w.asides.Go(func() {
+		if err := rest(); err != nil {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.asideErr = errors.Join(w.asideErr, err)
+		}
+	})
+}
+
+// breakForApply gives an apply something to do while the watcher is stopped: edges and a daemon, one after the
+// other. The watcher stays stopped until halfWay lets it go on.
+func (w *world) breakForApply(s home.Session) []thing {
+	w.signalWatcher(syscall.SIGSTOP)
+	var broke []thing
+	if w.signalled(syscall.SIGKILL, s.DaemonLife()) == nil {
+		broke = append(broke, daemonOf(s.Name))
+	}
+	forget := func(d canon.Doc) bool { d["peers"] = canon.Doc{}; return true }
+	if rewrite(s.RelayFile(), forget) == nil {
+		broke = append(broke, edgesOf(s.Name, w.set.Sessions)...)
+	}
+	return broke
+}
+
+// halfWay runs a one-shot apply, kills it after a while, wherever it is, and lets the watcher go on.
+func (w *world) halfWay(after time.Duration) error {
+	defer w.signalWatcher(syscall.SIGCONT)
+	cmd := w.command(context.Background(), "", "apply", "-f", w.file, "--verbose", "--timeout", "20s")
+	var rows bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &rows, w
 	if err := cmd.Start(); err != nil {
 		return err
 	}
+	began := time.Now()
 	timer := time.AfterFunc(after, func() { _ = cmd.Process.Kill() })
-	defer timer.Stop()
-	_ = cmd.Wait() // killed, or done before
+	err := cmd.Wait()
+	timer.Stop()
+	took := time.Since(began)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_, _ = w.all.Write(rows.Bytes())
+	done := changedByRows(rows.String())
+	add(w.rows, done)
+	switch {
+	case err == nil:
+		w.applies.whole++
+		w.applied.add(took)
+	case len(done) > 0:
+		w.applies.halfWay++
+	default:
+		w.applies.before++
+	}
 	return nil
+}
+
+// measureApply finds out how long an apply takes that has what breakForApply broke to do.
+func (w *world) measureApply() error {
+	for range 5 {
+		w.breakForApply(w.machine.Session(nameOf(0)))
+		if err := w.halfWay(5 * time.Second); err != nil { // if the stopped watcher holds the lock, in vain
+			return err
+		}
+		if w.applied.usual() > 0 {
+			w.applies, w.rows = fates{}, map[thing]int{}
+			return nil
+		}
+	}
+	return errors.New("no apply came to its end")
 }
 
 func truncate(path string, size int64) error {
@@ -178,18 +301,6 @@ func dropping(object, key string) func(canon.Doc) bool {
 	}
 }
 
-// brokenSpec leaves a wire.yaml that does not parse for a moment, and then writes it anew.
-func (w *world) brokenSpec(ctx context.Context) error {
-	if err := os.WriteFile(w.file, []byte("version: 1\nsessions: [\n"), 0o644); err != nil {
-		return err
-	}
-	select {
-	case <-ctx.Done():
-	case <-time.After(1500 * time.Millisecond):
-	}
-	return w.writeSpec()
-}
-
 // waitFor waits up to 20 s for a condition.
 func waitFor(met func() bool) error { return waitUpTo(20*time.Second, met) }
 
@@ -205,7 +316,7 @@ func waitUpTo(limit time.Duration, met func() bool) error {
 
 // keepKeys remembers each private key as soon as it has a card, and fails if one has changed.
 func (w *world) keepKeys() error {
-	for i := range w.flags.Sessions {
+	for i := range w.set.Sessions {
 		s := w.machine.Session(nameOf(i))
 		if !s.Initialized() {
 			continue

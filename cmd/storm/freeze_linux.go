@@ -1,51 +1,42 @@
 package main
 
 import (
-	"context"
 	"os"
 	"path/filepath"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// freeze makes an inbox read-only for a while. Permissions do not stop root, so there the files are made
-// immutable, where the file system has that.
-func freeze(ctx context.Context, dir string, d time.Duration) error {
+// freeze makes an inbox read-only until thaw is called. Permissions do not stop root, so there the files are
+// made immutable, where the file system has that.
+func freeze(dir string) (thaw func(), err error) {
 	files, err := filepath.Glob(filepath.Join(dir, "*.jsonl"))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	restore := func() {
+	if len(files) == 0 {
+		return nil, errMissed
+	}
+	root := os.Geteuid() == 0
+	thaw = func() {
 		for _, f := range files {
+			if root {
+				_ = immutable(f, false)
+			}
 			_ = os.Chmod(f, 0o600)
 		}
 	}
 	for _, f := range files {
-		if err := os.Chmod(f, 0o400); err != nil {
-			return err
+		err := os.Chmod(f, 0o400)
+		if err == nil && root && immutable(f, true) != nil {
+			err = errMissed
+		}
+		if err != nil {
+			thaw()
+			return nil, err
 		}
 	}
-	if os.Geteuid() == 0 {
-		for _, f := range files {
-			if err := immutable(f, true); err != nil {
-				restore()
-				return errMissed
-			}
-		}
-		restore = func() {
-			for _, f := range files {
-				_ = immutable(f, false)
-				_ = os.Chmod(f, 0o600)
-			}
-		}
-	}
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
-	}
-	restore()
-	return nil
+	return thaw, nil
 }
 
 // immutableFlag is FS_IMMUTABLE_FL of linux/fs.h.

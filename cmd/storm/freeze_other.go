@@ -3,29 +3,29 @@
 package main
 
 import (
-	"context"
 	"os"
 	"path/filepath"
-	"time"
 )
 
-// freeze makes the files of an inbox read-only for a while.
-func freeze(ctx context.Context, dir string, d time.Duration) error {
+// freeze makes the files of an inbox read-only until thaw is called.
+func freeze(dir string) (thaw func(), err error) {
 	files, err := filepath.Glob(filepath.Join(dir, "*.jsonl"))
 	if err != nil {
-		return err
+		return nil, err
+	}
+	if len(files) == 0 {
+		return nil, errMissed
+	}
+	thaw = func() {
+		for _, f := range files {
+			_ = os.Chmod(f, 0o600)
+		}
 	}
 	for _, f := range files {
 		if err := os.Chmod(f, 0o400); err != nil {
-			return err
+			thaw()
+			return nil, err
 		}
 	}
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
-	}
-	for _, f := range files {
-		_ = os.Chmod(f, 0o600)
-	}
-	return nil
+	return thaw, nil
 }

@@ -139,6 +139,21 @@ func changedByLog(log string) map[thing]int {
 	return out
 }
 
+// unstuck counts the daemons and relays that watchers restarted because they were stopped.
+func unstuck(log string) (daemons, relays int) {
+	for line := range strings.Lines(log) {
+		var said struct{ Msg, Kind, Reason string }
+		switch {
+		case json.Unmarshal([]byte(line), &said) != nil || said.Msg != "changed":
+		case said.Kind == "restart relay":
+			relays++
+		case strings.Contains(said.Reason, "is stopped (state T)"):
+			daemons++
+		}
+	}
+	return daemons, relays
+}
+
 // changedByRows counts the changes that a one-shot apply printed (--verbose) before it ended. A row that was
 // cut off tells of nothing.
 func changedByRows(rows string) map[thing]int {

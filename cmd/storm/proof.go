@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -31,7 +29,13 @@ func (w *world) storm(ctx context.Context, blows []Blow) error {
 	if err := w.healed(ctx, 30*time.Second); err != nil {
 		return fmt.Errorf("before the first blow: %w", err)
 	}
-	w.log("%d sessions up in %s; %d blows", w.flags.Sessions, w.dir, len(blows))
+	if err := w.measureApply(); err != nil {
+		return err
+	}
+	if err := w.healed(ctx, 30*time.Second); err != nil {
+		return fmt.Errorf("before the first blow: %w", err)
+	}
+	w.log("%d sessions up in %s; %d blows", w.set.Sessions, w.dir, len(blows))
 	before := changedByLog(w.logged())
 
 	// What is seen while the storm lasts ends it at once, and is why it failed.
@@ -52,7 +56,7 @@ func (w *world) course(ctx context.Context, blows []Blow, before map[thing]int) 
 	t := newTraffic(w)
 	quiet := make(chan struct{})
 	go func() { t.run(sending); close(quiet) }()
-	err := w.blow(ctx, blows, t, time.Now())
+	dealt, err := w.blow(ctx, blows, t)
 	if err == nil {
 		err = w.healed(ctx, 15*time.Second)
 	}
@@ -61,35 +65,42 @@ func (w *world) course(ctx context.Context, blows []Blow, before map[thing]int) 
 	if err != nil {
 		return err
 	}
-	w.log("healed; %d messages accepted, %d sends killed or refused", len(t.accepted), len(t.doubtful))
-	return w.prove(ctx, t, before)
+	w.log("healed")
+	return w.prove(ctx, t, dealt, before)
 }
 
-func (w *world) blow(ctx context.Context, blows []Blow, t *traffic, start time.Time) error {
+// blow deals the blows, and says how many of each kind met something.
+func (w *world) blow(ctx context.Context, blows []Blow, t *traffic) (dealt map[Kind]int, err error) {
+	lasting, end := context.WithCancel(ctx)
+	defer func() {
+		end()
+		w.asides.Wait()
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		err = errors.Join(err, w.asideErr)
+	}()
+	dealt = map[Kind]int{}
+	start := time.Now()
 	for _, b := range blows {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(time.Until(start.Add(b.At))):
+		if pause(ctx, time.Until(start.Add(b.At))); ctx.Err() != nil {
+			return dealt, ctx.Err()
 		}
-		if b.Kind == KillSend {
-			t.struck(b.Subjects[0], b.Subjects[1])
-		}
-		broke, err := w.strike(ctx, b)
+		broke, err := w.strike(lasting, b, t)
 		switch {
 		case errors.Is(err, errMissed), errors.Is(err, fs.ErrNotExist):
 			w.log("%s: missed", b)
 			continue
 		case err != nil:
-			return fmt.Errorf("blow %q: %w", b, err)
+			return dealt, fmt.Errorf("blow %q: %w", b, err)
 		}
+		dealt[b.Kind]++
 		w.breaks(broke)
 		w.log("%s", b)
 		if err := w.keepKeys(); err != nil {
-			return err
+			return dealt, err
 		}
 	}
-	return nil
+	return dealt, nil
 }
 
 // sample looks again and again at what must hold at every moment: decoys are unharmed, and no home has two
@@ -116,12 +127,17 @@ func (w *world) sample(ctx context.Context) error {
 }
 
 // prove checks, after the last blow, all that must hold.
-func (w *world) prove(ctx context.Context, t *traffic, before map[thing]int) error {
+func (w *world) prove(ctx context.Context, t *traffic, dealt map[Kind]int, before map[thing]int) error {
 	if err := w.messages(t); err != nil {
 		return err
 	}
 	if err := w.stillness(ctx); err != nil {
 		return err
+	}
+	// All that was on its way has arrived by now: what comes twice has come twice.
+	mail, err := w.judged(t.sent())
+	if err != nil {
+		return fmt.Errorf("at rest: %w", err)
 	}
 	if err := w.keepKeys(); err != nil {
 		return err
@@ -132,32 +148,60 @@ func (w *world) prove(ctx context.Context, t *traffic, before map[thing]int) err
 	if out, err := w.command(ctx, "", "down", "-f", w.file).CombinedOutput(); err != nil {
 		return fmt.Errorf("wire down: %w\n%s", err, out)
 	}
+	after, err := w.judged(t.sent())
+	if err != nil {
+		return fmt.Errorf("after `wire down`: %w", err)
+	}
+	if after != mail {
+		return fmt.Errorf("after `wire down` the inboxes hold something else: %+v, not %+v", after, mail)
+	}
 	// Last, for `wire down` is no less bound to leave strangers alone.
 	if err := w.decoysUnharmed(); err != nil {
 		return err
 	}
-	// What was killed half-way, and the relay, may take a moment to be gone.
-	var left []proc
-	var err error
-	_ = waitUpTo(5*time.Second, func() bool { left, err = w.census(); return err != nil || len(left) == 0 })
-	if err != nil {
+	if err := w.nothingLeft(); err != nil {
 		return err
 	}
-	if len(left) > 0 {
-		return fmt.Errorf("after `wire down` %d processes are left: %v", len(left), left)
-	}
-	// After all that could change something.
 	book := w.ledger(before)
 	if over := book.overdone(); len(over) > 0 {
 		return fmt.Errorf("more than %d changes for each time that a thing was broken: %s", changesPerBreak, strings.Join(over, "; "))
 	}
-	if idle := book.unmended(dirs(w.flags.Sessions)); idle {
+	if book.unmended(dirs(w.set.Sessions)) {
 		return errors.New("the registry was deleted, and nobody registered a directory anew")
 	}
-	most, changed, broken := book.most()
-	w.log("proven: %d changes for %d broken things, at most %d for %d (%s), %d messages once each, every key the same, decoys unharmed, nothing left running",
-		sum(book.changed), sum(book.broken), changed, broken, most, len(t.accepted))
+	w.summary(dealt, mail, book)
 	return nil
+}
+
+// nothingLeft says whether no process is left after `wire down`. What was killed half-way may take a moment to
+// be gone.
+func (w *world) nothingLeft() error {
+	var left []proc
+	var err error
+	_ = waitUpTo(5*time.Second, func() bool { left, err = w.census(); return err != nil || len(left) == 0 })
+	if err == nil && len(left) > 0 {
+		err = fmt.Errorf("after `wire down` %d processes are left: %v", len(left), left)
+	}
+	return err
+}
+
+func (w *world) summary(dealt map[Kind]int, mail tally, book ledger) {
+	var kinds []string
+	blows := 0
+	for _, one := range weights {
+		kinds = append(kinds, fmt.Sprintf("%s %d", one.kind, dealt[one.kind]))
+		blows += dealt[one.kind]
+	}
+	most, changed, broken := book.most()
+	daemons, relays := unstuck(w.logged())
+	w.log("proven for %q", w.set)
+	w.log("  blows: %d met something: %s", blows, strings.Join(kinds, ", "))
+	w.log("  messages: %d accepted, each once where it belongs; of %d sends that were killed, %d arrived once, %d not at all; %d refused; %d out of order",
+		mail.accepted, mail.killedFound+mail.killedLost, mail.killedFound, mail.killedLost, mail.refused, mail.inversions)
+	w.log("  changes: %d for %d things broken; the most for one: %s, %d for %d", sum(book.changed), sum(book.broken), most, changed, broken)
+	w.log("  applies: %d killed before their first change, %d after some, %d not in time", w.applies.before, w.applies.halfWay, w.applies.whole)
+	w.log("  stopped processes that the watcher replaced: %d daemons, %d relays", daemons, relays)
+	w.log("  every key the same, decoys unharmed, never two daemons in a home, nothing moved at rest, nothing left running")
 }
 
 // logged is what all watchers have logged so far.
@@ -187,116 +231,70 @@ func (w *world) ledger(before map[thing]int) ledger {
 	return ledger{maps.Clone(w.broken), changed}
 }
 
-// messages: every accepted one is once in its addressee's inbox and in no other; no line that nobody sent,
-// none torn, each signature valid.
-func (w *world) messages(t *traffic) error {
-	var last error
-	err := waitFor(func() bool {
-		last = w.inboxes(t)
-		if last != nil {
+// messages waits until all that was accepted has arrived.
+func (w *world) messages(t *traffic) (err error) {
+	letters := t.sent()
+	_ = waitFor(func() bool {
+		if _, err = w.judged(letters); err != nil {
 			time.Sleep(200 * time.Millisecond)
 		}
-		return last == nil
+		return err == nil
 	})
-	if err != nil {
-		return last
-	}
-	return nil
+	return err
 }
 
-func (w *world) inboxes(t *traffic) error {
-	found := map[string]int{}
-	doubtful := map[string]int{}
-	inversions := 0
-	for i := range w.flags.Sessions {
-		to := nameOf(i)
-		s := w.machine.Session(to)
-		trust, err := s.ReadTrustDoc()
+// judged judges the inboxes as they are now.
+func (w *world) judged(letters []letter) (tally, error) {
+	p := post{letters: letters, dids: map[string]identity.DID{}}
+	trusts := map[string]canon.Doc{}
+	for i := range w.set.Sessions {
+		s := w.machine.Session(nameOf(i))
+		card, err := s.ReadCard()
 		if err != nil {
-			return err
+			return tally{}, err
 		}
-		files, err := filepath.Glob(filepath.Join(s.InboxDir(), "*.jsonl"))
+		info, err := identity.ReadCard(card)
 		if err != nil {
-			return err
+			return tally{}, err
 		}
-		for _, path := range files {
-			n, err := t.inbox(path, to, trust, found, doubtful)
-			if err != nil {
-				return fmt.Errorf("%s: %w", path, err)
-			}
-			inversions += n
+		p.dids[s.Name] = info.DID
+		if trusts[s.Name], err = s.ReadTrustDoc(); err != nil {
+			return tally{}, err
 		}
-	}
-	missing := 0
-	var example route
-	for id, r := range t.accepted {
-		switch found[id] {
-		case 0:
-			missing++
-			example = r
-		case 1:
-		default:
-			return fmt.Errorf("message %s from %s is %d times in the inbox of %s", id, r.from, found[id], r.to)
+		boxes, err := boxesOf(s.Name, s.InboxDir(), w.set.Sessions)
+		if err != nil {
+			return tally{}, err
 		}
+		p.boxes = append(p.boxes, boxes...)
 	}
-	if missing > 0 {
-		return fmt.Errorf("%d of %d accepted messages did not arrive, e.g. one from %s to %s", missing, len(t.accepted), example.from, example.to)
-	}
-	for body, n := range doubtful {
-		if n > 1 {
-			return fmt.Errorf("message %q, whose send was killed, arrived %d times", body, n)
-		}
-	}
-	if inversions > 0 {
-		w.log("%d messages arrived after a later one of the same sender", inversions)
-	}
-	return nil
+	p.verify = func(owner string, event canon.Doc) error { return identity.VerifyEvent(event, trusts[owner]) }
+	return p.judge()
 }
 
-// inbox reads one inbox file.
-func (t *traffic) inbox(path, to string, trust canon.Doc, found, doubtful map[string]int) (inversions int, err error) {
-	data, err := os.ReadFile(path)
+// boxesOf are the files of an inbox. A file that is not that of another session is an error.
+func boxesOf(owner, dir string, sessions int) ([]box, error) {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	if len(data) > 0 && data[len(data)-1] != '\n' {
-		return 0, errors.New("its last line is torn")
+	peers := map[string]bool{}
+	for i := range sessions {
+		peers[nameOf(i)] = nameOf(i) != owner
 	}
-	lines := bufio.NewScanner(bytes.NewReader(data))
-	lines.Buffer(nil, 1<<20)
-	latest := 0
-	for lines.Scan() {
-		event, err := canon.ParseObject(lines.Bytes())
+	var out []box
+	for _, e := range entries {
+		peer, ok := strings.CutSuffix(e.Name(), ".jsonl")
+		if !ok || !peers[peer] {
+			return nil, fmt.Errorf("%s has no business in the inbox of %s", e.Name(), owner)
+		}
+		data, err := os.ReadFile(filepath.Join(dir, e.Name()))
 		if err != nil {
-			return 0, fmt.Errorf("a line is torn: %w", err)
+			return nil, err
 		}
-		if err := identity.VerifyEvent(event, trust); err != nil {
-			return 0, fmt.Errorf("a line does not verify: %w", err)
-		}
-		body, _ := event["body"].(string)
-		id, _ := event["event_id"].(string)
-		var seed uint64
-		var from, addressee string
-		var n int
-		if _, err := fmt.Sscanf(body, "storm %d %s %s %d", &seed, &from, &addressee, &n); err != nil || addressee != to {
-			return 0, fmt.Errorf("a line that nobody sent here: %q", body)
-		}
-		t.mu.Lock()
-		_, sent := t.accepted[id]
-		_, maybe := t.doubtful[body]
-		t.mu.Unlock()
-		switch {
-		case sent:
-			found[id]++
-		case maybe:
-			doubtful[body]++
-		default:
-			return 0, fmt.Errorf("a line that nobody sent: %q", body)
-		}
-		if n < latest {
-			inversions++
-		}
-		latest = max(latest, n)
+		out = append(out, box{owner, peer, data})
 	}
-	return inversions, lines.Err()
+	return out, nil
 }

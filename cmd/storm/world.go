@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"wirefleet.dev/wire/internal/home"
@@ -24,24 +25,33 @@ const resync = 5 * time.Second
 
 // world is one fleet in a directory of its own.
 type world struct {
-	flags   flags
+	set     Setting
+	verbose bool
 	dir     string
 	bin     string
 	file    string // wire.yaml
 	machine home.Machine
 	env     []string
 	began   time.Time
-
-	mu      sync.Mutex
-	spec    specText
-	watcher *exec.Cmd
-	logs    bytes.Buffer // of all watchers and one-shot applies
-	decoys  []stranger
-	keys    map[string][]byte // private.key by session, as first seen
-	broken  map[thing]int     // by blows
-	rows    map[thing]int     // changed by one-shot applies
 	out     io.Writer
+	asides  sync.WaitGroup    // what blows do for longer
+	applied spans             // of one-shot applies that came to their end
+	keys    map[string][]byte // private.key by session, as first seen
+
+	mu       sync.Mutex
+	asideErr error
+	spec     specText
+	watcher  *exec.Cmd
+	all      *os.File     // storm.log
+	logs     bytes.Buffer // of all watchers and one-shot applies
+	decoys   []stranger
+	broken   map[thing]int // by blows
+	rows     map[thing]int // changed by one-shot applies
+	applies  fates
 }
+
+// fates says where one-shot applies were when they were killed.
+type fates struct{ before, halfWay, whole int } // before the first change; after some; not at all
 
 // specText is the wire.yaml in force.
 type specText struct {
@@ -49,10 +59,12 @@ type specText struct {
 	work      string // where the sessions' working directories are
 	sessions  int
 	intervals map[string]int
+	edition   int // each writing differs from the one before
 }
 
 func (s specText) String() string {
 	var b strings.Builder
+	fmt.Fprintf(&b, "# edition %d\n", s.edition)
 	fmt.Fprintf(&b, "version: 1\nname: storm\nrelays:\n  local:\n    url: %s\nsessions:\n", s.url)
 	for i := range s.sessions {
 		fmt.Fprintf(&b, "  - name: %s\n    dir: %s\n", nameOf(i), filepath.Join(s.work, nameOf(i)))
@@ -64,20 +76,23 @@ func (s specText) String() string {
 	return b.String()
 }
 
-func newWorld(f flags) (*world, error) {
+func newWorld(set Setting, verbose bool) (*world, error) {
 	dir, err := os.MkdirTemp("", "storm.")
 	if err != nil {
 		return nil, err
 	}
 	w := &world{
-		flags: f, dir: dir, bin: filepath.Join(dir, "bin", "wire"), file: filepath.Join(dir, "wire.yaml"),
+		set: set, verbose: verbose, dir: dir, bin: filepath.Join(dir, "bin", "wire"), file: filepath.Join(dir, "wire.yaml"),
 		began: time.Now(), keys: map[string][]byte{}, broken: map[thing]int{}, rows: map[thing]int{}, out: os.Stderr,
+	}
+	if w.all, err = os.Create(filepath.Join(dir, "storm.log")); err != nil {
+		return nil, err
 	}
 	base := filepath.Join(dir, "wh")
 	w.env = []string{"HOME=" + filepath.Join(dir, "home"), "WIRE_HOME=" + base, "PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8"}
 	work := filepath.Join(dir, "work")
 	made := []string{base, filepath.Join(dir, "home")}
-	for i := range f.Sessions {
+	for i := range set.Sessions {
 		made = append(made, filepath.Join(work, nameOf(i)))
 	}
 	for _, d := range made {
@@ -94,7 +109,7 @@ func newWorld(f flags) (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	w.spec = specText{url: "http://" + addr, work: work, sessions: f.Sessions, intervals: map[string]int{}}
+	w.spec = specText{url: "http://" + addr, work: work, sessions: set.Sessions, intervals: map[string]int{}}
 	build := exec.Command("go", "build", "-o", w.bin, "wirefleet.dev/wire/cmd/wire")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
@@ -115,21 +130,43 @@ func ownAddress() (string, error) {
 	return "", errors.New("no loopback address to listen on")
 }
 
+// writeSpec puts a new edition of the file in its place, by a rename, as editors do.
 func (w *world) writeSpec() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.spec.edition++
 	return home.WriteFile(w.file, []byte(w.spec.String()), 0o644)
 }
 
-func (w *world) log(format string, args ...any) {
+// editSpec changes the interval of a session, in place.
+func (w *world) editSpec(session string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	fmt.Fprintf(w.out, "%8.3f %s\n", time.Since(w.began).Seconds(), fmt.Sprintf(format, args...))
+	w.spec.edition++
+	w.spec.intervals[session] = 5 + (max(5, w.spec.intervals[session])-4)%3 // 5, 6, 7, 5, ...
+	return os.WriteFile(w.file, []byte(w.spec.String()), 0o644)
+}
+
+// log tells people; note is for storm.log, and for those who ask for everything.
+func (w *world) log(format string, args ...any)  { w.tell(true, format, args...) }
+func (w *world) note(format string, args ...any) { w.tell(w.verbose, format, args...) }
+
+func (w *world) tell(aloud bool, format string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	line := fmt.Sprintf("%8.3f %s\n", time.Since(w.began).Seconds(), fmt.Sprintf(format, args...))
+	_, _ = w.all.WriteString(line)
+	if aloud {
+		_, _ = io.WriteString(w.out, line)
+	}
 }
 
 // Write takes in the log lines of watchers and applies.
 func (w *world) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.flags.Verbose {
+	_, _ = w.all.Write(p)
+	if w.verbose {
 		_, _ = w.out.Write(p)
 	}
 	return w.logs.Write(p)
@@ -173,6 +210,13 @@ func (w *world) endWatcher(sig os.Signal) error {
 	}
 	_ = cmd.Wait() // its status says what sig was
 	return nil
+}
+
+// signalWatcher is for a watcher that may have ended.
+func (w *world) signalWatcher(sig syscall.Signal) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_ = w.watcher.Process.Signal(sig)
 }
 
 // planned is what `wire plan` would do.
@@ -227,26 +271,22 @@ func (w *world) healed(ctx context.Context, limit time.Duration) error {
 	}
 }
 
-// alive are the proven holders of life locks: daemons by session, and the relay.
-func (w *world) daemon(session string) (process.Life, bool) {
-	return proven(w.machine.Session(session).DaemonLife())
-}
-
-func (w *world) relay() (process.Life, bool) {
+func (w *world) relayLife() string {
 	dir, err := w.machine.RelayState()
 	if err != nil {
-		return process.Life{}, false
+		return ""
 	}
-	return proven(relay.LifeLock(dir))
+	return relay.LifeLock(dir)
 }
 
+// proven is the holder of a life lock, if it is one beyond doubt.
 func proven(lock string) (process.Life, bool) {
 	l, held, ok, err := process.ReadLife(lock)
 	return l, err == nil && held && ok
 }
 
 // close ends what is left of the world. Processes that carry its directory in their environment are its own.
-func (w *world) close() error {
+func (w *world) close(keep bool) error {
 	w.mu.Lock()
 	watcher := w.watcher
 	w.mu.Unlock()
@@ -262,8 +302,9 @@ func (w *world) close() error {
 			_ = p.Close()
 		}
 	}
-	if w.flags.Keep {
-		fmt.Fprintln(w.out, "kept:", w.dir)
+	_ = w.all.Close()
+	if keep {
+		fmt.Fprintln(w.out, "kept:", w.dir, "(storm.log tells everything)")
 		return err
 	}
 	return errors.Join(err, os.RemoveAll(w.dir))
