@@ -1,6 +1,7 @@
 package actuators
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -225,9 +226,41 @@ func (a stopDuplicate) Do(ctx context.Context, c reconcile.Change) (reconcile.Ou
 	keep := 1
 	if held && proven {
 		keep = 0
+	} else if err := a.recordOldest(h); err != nil {
+		return reconcile.Failed, err
 	}
 	n, err := a.stopOthers(ctx, h, keep)
 	return outcome(n > 0, err)
+}
+
+// recordOldest makes the record of a home name the oldest of several daemons of the reference, which stays. Each of
+// them wrote it when it started and never again, so with the others gone it would name nobody, and the reference
+// would start one more. It comes first: a crash after it leaves a record that is true.
+func (s Site) recordOldest(h home.Session) error {
+	others, err := census.OtherDaemons(s.Machine, h)
+	if err != nil || len(others) == 0 {
+		return err
+	}
+	oldest := others[0]
+	rec, _ := process.ReadRecord(h.DaemonPID())
+	if rec.PID == oldest.PID {
+		return nil
+	}
+	r := process.Record{
+		Schema: process.Schema, PID: oldest.PID, BinPath: oldest.Exe, Version: cmp.Or(rec.Version, process.Level),
+		StartedAt: oldest.Started.UTC().Format(time.RFC3339Nano),
+	}
+	if card, err := h.ReadCard(); err == nil {
+		if did, ok := card["did"].(string); ok {
+			r.DID = &did
+		}
+	}
+	if file, err := h.ReadRelay(); err == nil {
+		if flat := file.SelfFlat(); flat.RelayURL != "" {
+			r.RelayURL = &flat.RelayURL
+		}
+	}
+	return process.WriteRecord(h.DaemonPID(), r)
 }
 
 // stopAll stops every proven daemon and notifier of a session.

@@ -25,10 +25,19 @@ func Beside(d *spec.Desired, o Observed) []Report {
 			neighboursAdvice)
 	}
 	for _, s := range d.Sessions {
-		if fault := o.Session(s.Name).MarkFault; fault != "" {
-			add(s.Name, "marker-unreadable", fault, "repair it or move it away: as long as it says nothing, the session counts as one that no apply created")
+		have := o.Session(s.Name)
+		if have.MarkFault != "" {
+			add(s.Name, "marker-unreadable", have.MarkFault, "repair it or move it away: as long as it says nothing, the session counts as one that no apply created")
 		}
-		for _, file := range o.Session(s.Name).Remains.Stray {
+		if d := have.Daemon; d.Ours == nil && len(d.Others) > 0 && d.Others[0].Unrecorded != "" {
+			add(s.Name, "daemon-unrecorded", fmt.Sprintf("%s, so that wire 0.6.10 takes its daemon, pid %d, for dead", d.Others[0].Unrecorded, d.Others[0].PID),
+				"start no other one; `wire upgrade` in its home replaces it by one that keeps its record")
+		}
+		if have.Remains.Quarantined {
+			add(s.Name, "events-waiting", "events wait in its quarantine: nobody is pinned who signed them, or this version does not know them",
+				"`wire doctor` in its home says whose they are, and what lets them in")
+		}
+		for _, file := range have.Remains.Stray {
 			add(s.Name, "outbox-stray", fmt.Sprintf("outbox/%s is never sent: nobody is pinned under that name", file), strayAdvice(file))
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"wirefleet.dev/wire/internal/census"
 	"wirefleet.dev/wire/internal/home"
 	"wirefleet.dev/wire/internal/identity"
+	"wirefleet.dev/wire/internal/mailbox"
 	"wirefleet.dev/wire/internal/pairing"
 	"wirefleet.dev/wire/internal/process"
 	"wirefleet.dev/wire/spec"
@@ -22,6 +23,8 @@ type Remains struct {
 	// Record says what is wrong with the flat trio of self in relay.json, which is all that daemons of the
 	// reference serve, where it can be made anew from the list beside it; "" if nothing is.
 	Record string
+	// Quarantined says that events wait for trust or for a newer program.
+	Quarantined bool
 }
 
 // remainsOf reads what Remains holds. What cannot be read is not its affair: other facts say so.
@@ -30,6 +33,7 @@ func remainsOf(s home.Session) Remains {
 	for _, request := range AnsweredRequests(s) {
 		r.Answered = append(r.Answered, request.Handle)
 	}
+	r.Quarantined = mailbox.Quarantined(s)
 	return r
 }
 

@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"wirefleet.dev/wire/internal/home"
 	"wirefleet.dev/wire/internal/process"
 )
 
@@ -93,6 +94,11 @@ func beReference(dir string, end <-chan os.Signal) error {
 	rec := process.Record{
 		Schema: process.Schema, PID: os.Getpid(), BinPath: "/usr/local/bin/wire", Version: process.Level,
 		StartedAt: time.Now().UTC().Format(time.RFC3339Nano),
+	}
+	if card, err := home.At(dir).ReadCard(); err == nil {
+		if did, ok := card["did"].(string); ok {
+			rec.DID = &did
+		}
 	}
 	if err := os.WriteFile(filepath.Join(st, "daemon.pid"), rec.Text(), 0o644); err != nil {
 		return err

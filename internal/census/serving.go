@@ -32,7 +32,8 @@ type Daemon struct {
 	Version    string // of the reference's daemons, as far as the record is theirs; "" if it is not known
 	SameExe    bool   // runs the executable that this program would start
 	Exe        string
-	Stopped    bool // state T: hung
+	Stopped    bool   // state T: hung
+	Unrecorded string // of the reference's daemons: why its own program would take it for dead; "" if it would not
 }
 
 // post is a process that a home can have.
@@ -110,13 +111,37 @@ func others(s home.Session, role process.Role, table []process.Info, holder int)
 		}
 	}
 	if len(out) > 0 && role == process.Daemon {
-		rec, _ := process.ReadRecord(s.DaemonPID())
-		if n := slices.IndexFunc(out, func(d Daemon) bool { return d.PID == rec.PID }); n >= 0 {
+		rec, form := process.ReadRecord(s.DaemonPID())
+		n := slices.IndexFunc(out, func(d Daemon) bool { return d.PID == rec.PID })
+		if n >= 0 {
 			out[n].Version = rec.Version
+		}
+		for i := range out {
+			out[i].Unrecorded = unrecorded(rec, form, i == n, n >= 0)
 		}
 	}
 	slices.SortFunc(out, func(a, b Daemon) int { return a.Started.Compare(b.Started) })
 	return out
+}
+
+// unrecorded says what keeps the reference from finding a daemon by its record: it reads no other form, and believes
+// nothing else.
+func unrecorded(rec process.Record, form process.Form, named, another bool) string {
+	switch {
+	case form == process.FormMissing:
+		return "daemon.pid is missing, empty or no text"
+	case form == process.FormCorrupt:
+		return "daemon.pid is corrupt"
+	case another && !named:
+		return "" // it is one too many, and another one is named
+	case !named:
+		return fmt.Sprintf("daemon.pid names pid %d", rec.PID)
+	case form == process.FormLegacy:
+		return "daemon.pid is a bare number"
+	case rec.DID == nil:
+		return "daemon.pid does not say whom it serves"
+	}
+	return ""
 }
 
 // intervalOf is what a command line says of it, in seconds; 0 for nothing.

@@ -55,7 +55,11 @@ func (e *exam) debris(id string) []Check {
 	var out []Check
 	for _, s := range sisters {
 		if s.Name == home.LaterStore {
-			continue // nothing of ours, and nobody shall be told to remove it
+			out = append(out, Check{
+				ID: id, Verdict: Warn, Detail: s.Name + " (beside it): sessions of wire 0.14 or later live there; this version does not see them",
+				Fix: "nothing has to be done: leave it to the wire that made it",
+			})
+			continue
 		}
 		fact, _, why := Identity(s)
 		fix := "`wire session new " + word(s.Name, "<name>") + "` completes it, `wire session destroy " + word(s.Name, "<name>") + " --force` removes it"

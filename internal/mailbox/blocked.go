@@ -2,6 +2,7 @@ package mailbox
 
 import (
 	"cmp"
+	"os"
 	"slices"
 
 	"wirefleet.dev/wire/internal/canon"
@@ -37,4 +38,10 @@ func BlockedEvents(s home.Session) ([]Blocked, error) {
 	}
 	slices.SortFunc(out, func(a, b Blocked) int { return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.Reason, b.Reason)) })
 	return out, err
+}
+
+// Quarantined says whether anything waits in a session's quarantine, without reading it.
+func Quarantined(s home.Session) bool {
+	st, err := os.Stat(s.Quarantine())
+	return err == nil && st.Size() > 0
 }
