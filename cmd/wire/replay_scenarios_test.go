@@ -13,11 +13,16 @@ import (
 	"syscall"
 )
 
+// corruptBoreas is what several records find, one after the other; our daemon mends its record whenever it comes across
+// it, so that each needs it anew.
+var corruptBoreas = file(userRoot+"/boreas/state/wire/daemon.pid", "{")
+
 var scenariosScript = script{
 	daemonsWork: true,
 	steps: map[string]step{
 		"broken-daemon.corrupt-pid-status": {
-			row: "daemon-proven status-without-tokens daemons-of-this-home requests-do-not-reappear",
+			before: corruptBoreas,
+			row:    "daemon-proven status-without-tokens daemons-of-this-home requests-do-not-reappear",
 			ours: together(withoutTokens, servedAnyway.ours, nobodyWaits, positionAside, documentOf(func(doc map[string]any) {
 				d := doc["daemon"].(map[string]any)
 				d["orphans"] = d["orphans"].([]any)[:1]
@@ -49,7 +54,8 @@ var scenariosScript = script{
 		"message.arrival":                     {check: arrival},
 		"message.monitor-of-boreas":           {run: watched},
 		"broken-daemon.list":                  {before: userDaemonKilled("boreas")},
-		"broken-daemon.corrupt-pid-list":      {before: file(userRoot+"/boreas/state/wire/daemon.pid", "{"), row: "daemon-proven", ours: inJSON(`"daemon_running":false`, `"daemon_running":true`)},
+		"broken-daemon.corrupt-pid-doctor":    {before: corruptBoreas},
+		"broken-daemon.corrupt-pid-list":      {before: corruptBoreas, row: "daemon-proven", ours: inJSON(`"daemon_running":false`, `"daemon_running":true`)},
 		"broken-daemon.daemons-running":       {check: daemons, row: "one-daemon", ours: func(_ *world, r *record) { r.All["count"] = json.RawMessage("3") }},
 		"broken-daemon.daemons-after-upgrade": {check: daemons},
 		"broken-daemon.relay-down-status":     {before: down(localRelay)},

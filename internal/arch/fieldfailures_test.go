@@ -122,10 +122,9 @@ func TestFieldFailures(t *testing.T) {
 // testNames are the tests of the project.
 type testNames struct {
 	scripts map[string]bool
-	// of a package, by the base of its directory: its test functions, and the texts that may be names of cases
-	funcs map[string]map[string]bool
-	cases map[string]map[string]bool
-	data  map[string]string // its JSON test data, where vectors are named
+	funcs   map[string]map[string]string // of a package, by the base of its directory: the file of each test function
+	cases   map[string]map[string]bool   // of a file of tests: the texts in it, which may be names of cases
+	data    map[string]string            // its JSON test data, where vectors are named
 }
 
 // has says whether a script, package.TestName or package.TestName/case exists.
@@ -135,20 +134,22 @@ func (n testNames) has(name string) bool {
 	}
 	name, test, _ := strings.Cut(name, "/")
 	pkg, fn, ok := strings.Cut(name, ".")
-	if !ok || !n.funcs[pkg][fn] {
+	file, there := n.funcs[pkg][fn]
+	if !ok || !there {
 		return false
 	}
-	return test == "" || n.cases[pkg][test] || strings.Contains(n.data[pkg], strconv.Quote(test))
+	return test == "" || n.cases[file][test] || strings.Contains(n.data[pkg], strconv.Quote(test))
 }
 
 func findTests(t *testing.T) testNames {
 	t.Helper()
-	n := testNames{map[string]bool{}, map[string]map[string]bool{}, map[string]map[string]bool{}, map[string]string{}}
+	n := testNames{map[string]bool{}, map[string]map[string]string{}, map[string]map[string]bool{}, map[string]string{}}
 	eachTestFile(t, func(path string) {
 		pkg := filepath.Base(filepath.Dir(path))
 		if n.funcs[pkg] == nil {
-			n.funcs[pkg], n.cases[pkg] = map[string]bool{}, map[string]bool{}
+			n.funcs[pkg] = map[string]string{}
 		}
+		n.cases[path] = map[string]bool{}
 		file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
 		if err != nil {
 			t.Fatal(err)
@@ -157,11 +158,11 @@ func findTests(t *testing.T) testNames {
 			switch node := node.(type) {
 			case *ast.FuncDecl:
 				if node.Recv == nil && strings.HasPrefix(node.Name.Name, "Test") {
-					n.funcs[pkg][node.Name.Name] = true
+					n.funcs[pkg][node.Name.Name] = path
 				}
 			case *ast.BasicLit:
 				if text, err := strconv.Unquote(node.Value); err == nil && node.Kind == token.STRING {
-					n.cases[pkg][text] = true
+					n.cases[path][text] = true
 				}
 			}
 			return true
