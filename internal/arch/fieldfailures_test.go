@@ -119,6 +119,36 @@ func TestFieldFailures(t *testing.T) {
 	}
 }
 
+// owed is what the tests of a class have in them, whatever else they show.
+var owed = map[string][]*regexp.Regexp{
+	"repaired": {regexp.MustCompile(`\bplan|Plan\b`), regexp.MustCompile(`\bapply\b|\bconverge\b|\bwatching\b`)},
+	"reported": {
+		regexp.MustCompile(`\bdrift\b`), regexp.MustCompile(`\bnext: |apply cannot: `),
+		regexp.MustCompile(`\bdoctor\b`), regexp.MustCompile(`\bfix: `),
+	},
+}
+
+// TestFailuresAreShown: the tests of what is repaired plan and apply; those of what is reported ask drift and doctor, and
+// look for the advice of both.
+func TestFailuresAreShown(t *testing.T) {
+	tests := findTests(t)
+	for _, f := range fieldFailures(t) {
+		var all strings.Builder
+		for _, name := range f.tests {
+			text, err := os.ReadFile(tests.file(name))
+			if err != nil {
+				t.Error(err)
+			}
+			all.Write(text)
+		}
+		for _, what := range owed[f.class] {
+			if !what.MatchString(all.String()) {
+				t.Errorf("docs/field-failures.md:%d: %s is %s, and its tests have no match for %s", f.line, f.id, f.class, what)
+			}
+		}
+	}
+}
+
 // testNames are the tests of the project.
 type testNames struct {
 	scripts map[string]bool
@@ -139,6 +169,16 @@ func (n testNames) has(name string) bool {
 		return false
 	}
 	return test == "" || n.cases[file][test] || strings.Contains(n.data[pkg], strconv.Quote(test))
+}
+
+// file is where a test is.
+func (n testNames) file(name string) string {
+	if strings.HasSuffix(name, ".txtar") {
+		return filepath.Join(root, "cmd", "wire", "testdata", "script", name)
+	}
+	name, _, _ = strings.Cut(name, "/")
+	pkg, fn, _ := strings.Cut(name, ".")
+	return n.funcs[pkg][fn]
 }
 
 func findTests(t *testing.T) testNames {
