@@ -2,9 +2,7 @@ package main_test
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -15,7 +13,6 @@ import (
 	"syscall"
 	"time"
 
-	"wirefleet.dev/wire/internal/home"
 	"wirefleet.dev/wire/internal/process"
 )
 
@@ -86,35 +83,6 @@ func squat(addr string) error {
 	return nil
 }
 
-// beReference serves a home as a daemon of 0.6.10 does, as far as others can see it: it holds no life lock,
-// writes wire-daemon-pid-v1 and moves its cursor in relay.json, in place, under relay.lock
-// (home-and-daemon.md 1, 4.3, 8.1). It moves the cursor all the time, not when something arrived.
-func beReference(dir string, end <-chan os.Signal) error {
-	cfg, st := filepath.Join(dir, "config", "wire"), filepath.Join(dir, "state", "wire")
-	rec := process.Record{
-		Schema: process.Schema, PID: os.Getpid(), BinPath: "/usr/local/bin/wire", Version: process.Level,
-		StartedAt: time.Now().UTC().Format(time.RFC3339Nano),
-	}
-	if card, err := home.At(dir).ReadCard(); err == nil {
-		if did, ok := card["did"].(string); ok {
-			rec.DID = &did
-		}
-	}
-	if err := os.WriteFile(filepath.Join(st, "daemon.pid"), rec.Text(), 0o644); err != nil {
-		return err
-	}
-	for n := 1; ; n++ {
-		select {
-		case <-end:
-			os.Exit(0)
-		case <-time.After(50 * time.Millisecond): // a hundred times as often as the reference
-		}
-		if err := moveCursor(cfg, fmt.Sprintf("%064x", n)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err // that its home is gone is no reason for it to end
-		}
-	}
-}
-
 // beNotifier writes its record and its cursor as 0.6.10 does: in place, in a folder that it makes again where it is
 // gone.
 func beNotifier(dir string, end <-chan os.Signal) error {
@@ -137,22 +105,6 @@ func beNotifier(dir string, end <-chan os.Signal) error {
 		}
 		_ = os.WriteFile(filepath.Join(st, "notify.cursor"), []byte("{}"), 0o644)
 	}
-}
-
-func moveCursor(cfg, id string) error {
-	lock, err := os.OpenFile(filepath.Join(cfg, "relay.lock"), os.O_RDWR|os.O_CREATE, 0o644)
-	if err != nil {
-		return err
-	}
-	defer lock.Close()
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
-		return err
-	}
-	return rewriteInPlace(filepath.Join(cfg, "relay.json"), func(doc map[string]any) {
-		if self, ok := doc["self"].(map[string]any); ok {
-			self["last_pulled_event_id"] = id
-		}
-	})
 }
 
 func addPeers(dir string, n int) error {
