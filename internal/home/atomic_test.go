@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -205,20 +206,65 @@ func TestAppendLines(t *testing.T) {
 	if got := read(t, path); got != "a\n\nb\u2028c\n" {
 		t.Errorf("%q", got)
 	}
-	write(t, path, "a\ntorn")
-	must(t, AppendLines(path, [][]byte{[]byte("b")}, false))
-	if got := read(t, path); got != "a\ntorn\nb\n" {
-		t.Errorf("after a torn line: %q", got)
+	long := strings.Repeat("x", 10_000)
+	for before, want := range map[string]string{
+		"":                                "b\n",
+		"{\"a\":1}\n":                     "{\"a\":1}\nb\n",
+		"{\"a\":1}":                       "{\"a\":1}\nb\n", // only its end is missing
+		"{\"a\":1}\n{\"a":                 "{\"a\":1}\nb\n", // killed while it was written
+		"{\"a":                            "b\n",
+		"{\"a\":1}\n{\"" + long:           "{\"a\":1}\nb\n",
+		"{\"" + long + "\":1}\n{\"" + "y": "{\"" + long + "\":1}\nb\n",
+		"torn\n{\"a\":1}\n":               "torn\n{\"a\":1}\nb\n", // what has an end is somebody's
+	} {
+		write(t, path, before)
+		must(t, AppendLines(path, [][]byte{[]byte("b")}, false))
+		if got := read(t, path); got != want {
+			t.Errorf("%.40q and b: %.40q", before, got)
+		}
 	}
+	write(t, path, "{\"a")
+	time.AfterFunc(tornFor/2, func() {
+		f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+		if err == nil {
+			_, err = f.WriteString("\":1}")
+			err = errors.Join(err, f.Close())
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	must(t, AppendLines(path, [][]byte{[]byte("b")}, false))
+	if got := read(t, path); got != "{\"a\":1}\nb\n" {
+		t.Errorf("a line that was being written: %q", got)
+	}
+	write(t, path, "a\n")
 	var broken *FileError
 	if err := AppendLines(path, [][]byte{[]byte("x"), []byte("y\nz")}, false); !errors.As(err, &broken) {
 		t.Errorf("a line of two lines: %v", err)
 	}
-	if got := read(t, path); got != "a\ntorn\nb\n" {
+	if got := read(t, path); got != "a\n" {
 		t.Errorf("after the refusal: %q", got)
 	}
 	if err := AppendLines(filepath.Join(dir, "none/x.jsonl"), [][]byte{[]byte("x")}, false); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("missing directory: %v", err)
+	}
+}
+
+// TestAppendWithoutRoom: of an append that the disk did not take whole nothing is left.
+func TestAppendWithoutRoom(t *testing.T) {
+	path := filepath.Join(root(t), "beth.jsonl")
+	write(t, path, "{}\n")
+	signal.Ignore(syscall.SIGXFSZ)
+	var was syscall.Rlimit
+	must(t, syscall.Getrlimit(syscall.RLIMIT_FSIZE, &was))
+	short := was
+	short.Cur = 1000
+	must(t, syscall.Setrlimit(syscall.RLIMIT_FSIZE, &short))
+	err := AppendLines(path, [][]byte{[]byte("{\"a\":1}"), []byte(strings.Repeat("x", 2000))}, true)
+	must(t, syscall.Setrlimit(syscall.RLIMIT_FSIZE, &was))
+	if !errors.Is(err, syscall.EFBIG) || read(t, path) != "{}\n" {
+		t.Errorf("%v, and left: %.60q", err, read(t, path))
 	}
 }
 

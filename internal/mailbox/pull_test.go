@@ -77,6 +77,30 @@ func TestPullOthersAppend(t *testing.T) {
 	w.wantInbox("web", "api", "one", "four")
 }
 
+// TestPullBesideAnother: what another puller writes while we judge the same page is not written twice.
+func TestPullBesideAnother(t *testing.T) {
+	w := newWorld(t, "web")
+	in := inbox{home: w.session("web")}
+	path := must(in.home.Inbox("api"))
+	batch := []canon.Doc{w.event("api", "one"), w.event("api", "two"), w.event("api", "three")}
+	for n, faster := range []int{0, 2} { // into a file that is new, and into one that we know
+		f := must(in.file("api"))
+		for _, e := range batch {
+			k, _ := keyOf(e["event_id"].(string))
+			if line := canon.Compact(e); !must(f.has(k, line)) {
+				f.add(k, line)
+			}
+		}
+		check(home.AppendLines(path, [][]byte{canon.Compact(batch[faster])}, false))
+		check(in.flush())
+		if n == 0 {
+			w.wantInbox("web", "api", "one", "two", "three")
+			batch = []canon.Doc{w.event("api", "four"), w.event("api", "five"), w.event("api", "six")}
+		}
+	}
+	w.wantInbox("web", "api", "one", "two", "three", "six", "four", "five")
+}
+
 // TestPullPages: more than a page, and a stranger in front.
 func TestPullPages(t *testing.T) {
 	w := newWorld(t, "web")

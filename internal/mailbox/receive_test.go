@@ -66,9 +66,11 @@ var cursorDiffers = map[string]string{
 	"order: schema before kind before signature": steppedOver,
 }
 
+const torn = "the torn line, which nobody will finish, goes, so the next one is not lost (section 6.1)"
+
 var inboxDiffers = map[string]string{
 	"inbox file without a final newline": "the unfinished line is ended first, so neither is lost (section 6.1)",
-	"inbox file with a torn line":        "the torn line is ended first, so the next one is not lost (section 6.1)",
+	"inbox file with a torn line":        torn,
 }
 
 // hidden is the batch in which a line under the event's id, with another content, keeps the event out of the
@@ -197,7 +199,11 @@ func checkInbox(t *testing.T, c receiveCase, s home.Session) {
 	}
 	for name, want := range c.InboxAfter {
 		before := c.InboxBefore[name]
-		if ours := before + "\n" + strings.TrimPrefix(want, before); got[name] != ours {
+		whole := before + "\n"
+		if reason == torn {
+			whole = before[:strings.LastIndex(before, "\n")+1]
+		}
+		if ours := whole + strings.TrimPrefix(want, before); got[name] != ours {
 			t.Errorf("%s\ngot:  %s\nwant: %s", reason, got[name], ours)
 		}
 	}
