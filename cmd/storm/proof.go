@@ -29,20 +29,13 @@ func (w *world) storm(ctx context.Context, blows []Blow) error {
 	if err := w.healed(ctx, 30*time.Second); err != nil {
 		return fmt.Errorf("before the first blow: %w", err)
 	}
-	if err := w.measureApply(); err != nil {
-		return err
-	}
-	if err := w.healed(ctx, 30*time.Second); err != nil {
-		return fmt.Errorf("before the first blow: %w", err)
-	}
 	w.log("%d sessions up in %s; %d blows", w.set.Sessions, w.dir, len(blows))
-	before := changedByLog(w.logged())
 
 	// What is seen while the storm lasts ends it at once, and is why it failed.
 	falling, stop := context.WithCancel(ctx)
 	sampled := make(chan error, 1)
 	go func() { sampled <- w.sample(falling); stop() }()
-	err := w.course(falling, blows, before)
+	err := w.course(falling, blows)
 	stop()
 	if seen := <-sampled; seen != nil {
 		return seen
@@ -51,15 +44,12 @@ func (w *world) storm(ctx context.Context, blows []Blow) error {
 }
 
 // course is the blows, the healing and the proofs.
-func (w *world) course(ctx context.Context, blows []Blow, before map[thing]int) error {
+func (w *world) course(ctx context.Context, blows []Blow) error {
 	sending, stopSending := context.WithCancel(ctx)
 	t := newTraffic(w)
 	quiet := make(chan struct{})
 	go func() { t.run(sending); close(quiet) }()
-	dealt, err := w.blow(ctx, blows, t)
-	if err == nil {
-		err = w.healed(ctx, 15*time.Second)
-	}
+	dealt, before, err := w.deal(ctx, blows, t)
 	stopSending()
 	<-quiet
 	if err != nil {
@@ -67,6 +57,22 @@ func (w *world) course(ctx context.Context, blows []Blow, before map[thing]int) 
 	}
 	w.log("healed")
 	return w.prove(ctx, t, dealt, before)
+}
+
+// deal measures, while all send, what the blows need to know, deals them, and waits until all is healed. What
+// was changed before the first blow is not on its account.
+func (w *world) deal(ctx context.Context, blows []Blow, t *traffic) (dealt map[Kind]int, before map[thing]int, err error) {
+	if err := w.measureApply(); err != nil {
+		return nil, nil, err
+	}
+	if err := w.healed(ctx, 30*time.Second); err != nil {
+		return nil, nil, fmt.Errorf("before the first blow: %w", err)
+	}
+	before = changedByLog(w.logged())
+	if dealt, err = w.blow(ctx, blows, t); err == nil {
+		err = w.healed(ctx, 15*time.Second)
+	}
+	return dealt, before, err
 }
 
 // blow deals the blows, and says how many of each kind met something.
