@@ -1,12 +1,14 @@
 package reconcile
 
 import (
-	"fmt"
-	"maps"
+	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"wirefleet.dev/wire/internal/census"
+	"wirefleet.dev/wire/internal/home"
+	"wirefleet.dev/wire/internal/process"
 )
 
 // How a watcher brings daemons back that keep dying.
@@ -46,6 +48,7 @@ type life struct {
 	deaths int       // in a row, without a steady life
 	starts int       // likewise
 	died   time.Time // the last of them
+	why    string    // the last start failed; "" if it became ready
 	failed bool      // it was replaced and its successor did not become ready
 	silent time.Time // since when it is under suspicion
 }
@@ -117,29 +120,41 @@ func (b *backoff) began(name string, now time.Time) (again bool) {
 	l := b.of(name)
 	again = l.known
 	l.starts++
-	l.alive, l.known, l.pid, l.ready = true, true, 0, now
+	l.alive, l.known, l.pid, l.ready, l.why = true, true, 0, now, ""
 	return again
 }
 
-// fell is a start that did not become ready: it counts as a death.
-func (b *backoff) fell(name string, now time.Time) {
+// fell is a start that did not become ready, and why: it counts as a death.
+func (b *backoff) fell(name string, now time.Time, why error) {
 	l := b.of(name)
 	l.starts++
 	l.alive, l.pid = false, 0
 	l.deaths++
-	l.died = now
+	l.died, l.why = now, startFailure(why)
 }
 
-// replaced is a daemon that was stopped for another one to take its place: no death. ready says whether that
-// other one is there.
-func (b *backoff) replaced(name string, ready bool, now time.Time) {
+// startFailure is why a start failed, in one line. Which process it was changes with each of them, and the end of its
+// log is reported anyway.
+func startFailure(err error) string {
+	text := err.Error()
+	var start *process.StartError
+	if errors.As(err, &start) {
+		text = start.Why
+	}
+	text, _, _ = strings.Cut(text, "\n")
+	return text
+}
+
+// replaced is a daemon that was stopped for another one to take its place: no death. why says why that other one is
+// not there; nil if it is.
+func (b *backoff) replaced(name string, why error, now time.Time) {
 	l := b.of(name)
 	*l = life{known: true, starting: l.starting}
-	if ready {
+	if why == nil {
 		l.alive, l.ready = true, now
 		return
 	}
-	b.fell(name, now)
+	b.fell(name, now, why)
 	l.failed = true
 }
 
@@ -154,23 +169,23 @@ func (l *life) next() time.Time {
 	return l.died.Add(min(longestWait, firstWait<<min(l.starts-1, 10)))
 }
 
-// crashing are the sessions whose daemons keep dying, with the number of deaths in a row.
-func (b *backoff) crashing() map[string]int {
-	var out map[string]int
+// crashing are those that keep dying, by session.
+func (b *backoff) crashing() map[string]home.Crash {
+	var out map[string]home.Crash
 	for name, l := range b.by {
 		if l.deaths >= crashLoop {
 			if out == nil {
-				out = map[string]int{}
+				out = map[string]home.Crash{}
 			}
-			out[name] = l.deaths
+			out[name] = home.Crash{Deaths: l.deaths, Failed: l.why}
 		}
 	}
 	return out
 }
 
-// hold takes out of a plan what shall wait, and says when the first of it may run; zero if nothing waits for
-// a time. What keeps crashing is reported, with what tail says of its log.
-func (b *backoff) hold(p Plan, now time.Time, tail func(name string) string) (Plan, time.Time) {
+// hold takes out of a plan what shall wait, and says when to look again for it, or for the end of a crash loop; zero
+// if nothing waits for a time.
+func (b *backoff) hold(p Plan, now time.Time) (Plan, time.Time) {
 	h := holder{now: now, kept: make([]Change, 0, len(p.Changes))}
 	stuck, silent := b.stuck(p), map[string]bool{}
 	start, restart, _ := b.kinds()
@@ -193,17 +208,11 @@ func (b *backoff) hold(p Plan, now time.Time, tail func(name string) string) (Pl
 			h.kept = append(h.kept, c)
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(b.by)) {
-		l := b.by[name]
+	for name, l := range b.by {
 		if !silent[name] {
 			l.silent = time.Time{}
 		}
-		if l.deaths < crashLoop {
-			continue
-		}
-		// Also while one of them lives for a moment: it is over after a steady life.
-		p.Blocked = append(p.Blocked, Report{Subject: name, Reason: b.reason(l.deaths), Advice: logEnds(tail(name))})
-		if l.alive {
+		if l.deaths >= crashLoop && l.alive {
 			h.wake(l.ready.Add(steady))
 		}
 	}
@@ -240,15 +249,4 @@ func (h *holder) wake(at time.Time) {
 	if at.After(h.now) && (h.next.IsZero() || at.Before(h.next)) {
 		h.next = at
 	}
-}
-
-func (b *backoff) reason(deaths int) Reason {
-	if b.notify {
-		return Reason{"notify-crash-looping", fmt.Sprintf("its notifier died %d times in a row; tried again every %s at most", deaths, longestWait)}
-	}
-	return crashReason(deaths)
-}
-
-func crashReason(deaths int) Reason {
-	return Reason{"daemon-crash-looping", fmt.Sprintf("its daemon died %d times in a row; tried again every %s at most", deaths, longestWait)}
 }

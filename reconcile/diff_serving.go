@@ -79,8 +79,8 @@ func (f *differ) daemon(s spec.Session) {
 		}
 	default:
 		why := Reason{"daemon-dead", cmp.Or(dm.Why, "not running")}
-		if have.Deaths > 0 {
-			why = crashReason(have.Deaths)
+		if have.Crash.Deaths > 0 {
+			why = daemonCrash(have.Crash)
 		}
 		f.add(Change{Kind: StartDaemon, Subjects: subject, Needs: needs, Reason: why})
 	}
@@ -116,6 +116,9 @@ func (f *differ) notifier(s spec.Session) {
 	switch all := n.All(); {
 	case len(all) == 0:
 		c.Kind, c.Reason = StartNotify, Reason{"notify-dead", cmp.Or(n.Why, "not running")}
+		if have.NotifyCrash.Deaths > 0 {
+			c.Reason = notifierCrash(have.NotifyCrash)
+		}
 	case all[0].Stopped:
 		c.Kind, c.Reason = RestartNotify, Reason{"notify-hung", fmt.Sprintf("pid %d is stopped (state T)", all[0].PID)}
 	case n.Ours == nil:

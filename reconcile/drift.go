@@ -36,23 +36,20 @@ func Differences(d *spec.Desired, o Observed, p Plan) []Difference {
 		if c.Kind != StartRelay && c.Kind != RestartRelay && c.Kind != StopRelay {
 			x.Sessions = c.Subjects
 		}
-		if have := o.Session(c.Subjects[0]); c.Kind == StartDaemon && have.Deaths > 0 {
-			x.Ask = logEnds(have.LogTail)
+		switch have := o.Session(c.Subjects[0]); c.Reason.Code {
+		case daemonCrashing:
+			x.Ask = have.Crash.advice("daemon")
+		case notifierCrashing:
+			x.Ask = have.NotifyCrash.advice("notify")
 		}
 		out = append(out, x)
 	}
 	for _, r := range p.Blocked {
-		out = append(out, ofReport(o, r))
+		if !p.told(r) {
+			out = append(out, ofReport(o, r))
+		}
 	}
 	return out
-}
-
-// logEnds is the advice about one that keeps dying: its log.
-func logEnds(tail string) string {
-	if tail == "" {
-		return "its log says nothing: `wire daemon` in its home shows why"
-	}
-	return "mend what its log ends with:\n" + tail
 }
 
 func ofPair(o Observed, c Change, p Pair) Difference {
@@ -214,11 +211,10 @@ func ofReport(o Observed, r Report) Difference {
 		x.Wanted, x.Seen = "daemon running", "unknown"
 	case "notify-unknown":
 		x.Wanted, x.Seen = "notifier running", "unknown"
-	case "notify-crash-looping":
+	case notifierCrashing:
 		x.Wanted, x.Seen = "notifier running", "notifier crash-looping"
-	case "daemon-crash-looping":
+	case daemonCrashing:
 		x.Wanted, x.Seen = "daemon running", "daemon crash-looping"
-		x.Ask = r.Advice
 	case "edge-conflict", "edge-unknown":
 		x.Sessions = r.Sessions
 		x.Wanted, x.Seen = "paired", strings.TrimPrefix(r.Reason.Code, "edge-")

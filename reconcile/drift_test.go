@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"wirefleet.dev/wire/internal/census"
+	"wirefleet.dev/wire/internal/home"
 	"wirefleet.dev/wire/internal/pairing"
 	"wirefleet.dev/wire/spec"
 )
@@ -59,7 +60,10 @@ docs-web: paired / conflict ! rename one of them, or ` + "`wire forget-peer docs
 			d.Sessions[1].Interval *= 2
 			d.Sessions = append(d.Sessions, spec.Session{Name: "off", Reach: spec.ReachLocal})
 		}, func(o *Observed) {
-			o.edit("api", func(s *SessionState) { s.Daemon = census.Serving{Why: "not running"}; s.Deaths, s.LogTail = 6, "boom" })
+			o.edit("api", func(s *SessionState) {
+				s.Daemon = census.Serving{Why: "not running"}
+				s.Crash = Crash{home.Crash{Deaths: 6}, "boom"}
+			})
 			o.edit("docs", func(s *SessionState) { s.Daemon.Ours.SameExe, s.Daemon.Ours.Exe = false, "/old/wire" })
 			o.Sessions["off"] = SessionState{
 				Name: "off", Home: HomeWhole, StartedByApply: true, Slots: o.Sessions["api"].Slots,
@@ -132,6 +136,68 @@ func TestDifferencesAreWhole(t *testing.T) {
 			}
 		}
 	})
+}
+
+// One who keeps dying is one difference, dead or alive for a moment, and nobody is converged with it; so is one whom a
+// watcher holds back.
+func TestCrashIsOneDifference(t *testing.T) {
+	crash := Crash{home.Crash{Deaths: 5, Failed: "no room"}, "last words"}
+	for name, c := range map[string]struct {
+		daemon, notifier census.Serving
+		want             string
+	}{
+		"dead": {census.Serving{Why: "not running"}, census.Serving{Why: "not running"}, `
+web: daemon running / daemon down -> start daemon
+web: notifier running / notifier down -> start notifier
+`},
+		"alive": {converged().Session("web").Daemon, converged().Session("web").Daemon, `
+web: daemon running / daemon crash-looping ! mend why its last start failed: no room; its log ends:
+last words
+web: notifier running / notifier crash-looping ! mend why its last start failed: no room; its log ends:
+last words
+`},
+		"served by the reference": {
+			census.Serving{Others: []census.Daemon{{PID: 99}}}, census.Serving{Others: []census.Daemon{{PID: 98}}}, "\n",
+		},
+	} {
+		t.Run(strings.ReplaceAll(name, " ", "-"), func(t *testing.T) {
+			d, o := three(), converged()
+			d.Sessions[1].Notify = true
+			o.edit("web", func(s *SessionState) {
+				s.Daemon, s.Notify, s.Crash, s.NotifyCrash = c.daemon, c.notifier, crash, crash
+			})
+			p := Look(d, o)
+			if diff := cmp.Diff(strings.TrimPrefix(c.want, "\n"), lines(Differences(d, o, p))); diff != "" {
+				t.Error(diff)
+			}
+			held := p
+			held.Changes, held.Held = nil, p.Changes
+			if diff := cmp.Diff(Differences(d, o, p), Differences(d, o, held)); diff != "" {
+				t.Errorf("a watcher says something else: %s", diff)
+			}
+			if st := StatusOf(d, o); st.Converged != (c.want == "\n") {
+				t.Errorf("converged: %v", st.Converged)
+			}
+			if n := len(Missing(d, o, GoalDaemons)); (n == 0) != (c.want == "\n") {
+				t.Errorf("%d daemons missing", n)
+			}
+		})
+	}
+}
+
+// Why the last start failed is said where the log does not say it.
+func TestCrashAdvice(t *testing.T) {
+	for _, c := range []struct{ failed, tail, want string }{
+		{"no room", "", "mend why its last start failed: no room"},
+		{"no room", "error: no room", "mend what its log ends with:\nerror: no room"},
+		{"no room", "hello", "mend why its last start failed: no room; its log ends:\nhello"},
+		{"", "hello", "mend what its log ends with:\nhello"},
+		{"", "", "its log says nothing: `wire daemon` in its home shows why"},
+	} {
+		if got := (Crash{home.Crash{Deaths: 5, Failed: c.failed}, c.tail}).advice("daemon"); got != c.want {
+			t.Errorf("%q, %q: %q", c.failed, c.tail, got)
+		}
+	}
 }
 
 // Every kind of change has its words, and a place in the order.

@@ -24,7 +24,7 @@ const (
 // Missing is what stands between a machine and a goal; a session is reached when nothing differs that concerns
 // it, the relays included.
 func Missing(d *spec.Desired, o Observed, goal Goal) []Difference {
-	all := Differences(d, o, Diff(d, o, Options{}))
+	all := Differences(d, o, Look(d, o))
 	switch goal {
 	case GoalConverged:
 		return all
@@ -49,7 +49,7 @@ func missingDaemons(d *spec.Desired, o Observed, all []Difference) []Difference 
 		x := Difference{Subject: s.Name, Sessions: []string{s.Name}, Wanted: "daemon running", Seen: "daemon " + string(fact)}
 		x.Reason = Reason{"daemon-" + string(fact), o.Session(s.Name).Daemon.Why}
 		if i := slices.IndexFunc(all, func(y Difference) bool {
-			return y.Subject == s.Name && (y.Apply == StartDaemon || y.Apply == RestartDaemon)
+			return y.Subject == s.Name && (y.Apply == StartDaemon || y.Apply == RestartDaemon || y.Reason.Code == daemonCrashing)
 		}); i >= 0 {
 			x = all[i]
 		}

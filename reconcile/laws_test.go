@@ -134,8 +134,19 @@ func (sc scene) genSession(t *rapid.T, name string) SessionState {
 		}
 	}
 	st.Daemon, st.Notify = serving(t, "daemon", one), serving(t, "notifier", one)
+	st.Crash, st.NotifyCrash = genCrash(t), genCrash(t)
 	st.Pairing = rapid.SampledFrom([]string{"", "", "a pairing is in flight"}).Draw(t, "pairing")
 	return st
+}
+
+func genCrash(t *rapid.T) Crash {
+	return Crash{
+		home.Crash{
+			Deaths: rapid.SampledFrom([]int{0, 0, crashLoop}).Draw(t, "deaths"),
+			Failed: rapid.SampledFrom([]string{"", "no room"}).Draw(t, "failed"),
+		},
+		rapid.SampledFrom([]string{"", "error: no room", "panic"}).Draw(t, "log"),
+	}
 }
 
 // serving is who has a post, as one makes them.
@@ -290,7 +301,6 @@ func TestLawEverythingAdvises(t *testing.T) {
 		sc.o.Watcher = rapid.SampledFrom([]WatcherState{{}, {PID: 7, Other: true, Owner: "laptop"}, {PID: 7, Owner: "laptop"}}).Draw(t, "watcher")
 		for name, have := range sc.o.Sessions {
 			have.Claim.Why = "generated"
-			have.Deaths = rapid.SampledFrom([]int{0, 0, crashLoop}).Draw(t, "deaths")
 			sc.o.Sessions[name] = have
 		}
 		plan := Diff(sc.d, sc.o, genOptions(t))

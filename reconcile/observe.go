@@ -47,8 +47,8 @@ func (ob Observer) Observe(ctx context.Context) (Observed, error) {
 		o.RegistryFault = err.Error()
 	}
 	o.ByCwd, o.Neighbours = reg.ByCwd, ob.Machine.Env.Neighbours()
-	var dying map[string]int
-	o.Watcher, dying = ob.watcher()
+	var note home.WatchNote
+	o.Watcher, note = ob.watcher()
 	sessions, err := ob.Machine.Sessions()
 	if err != nil {
 		return o, err
@@ -105,9 +105,8 @@ func (ob Observer) Observe(ctx context.Context) (Observed, error) {
 	}
 	_ = serving.Wait()
 	for i, s := range sessions {
-		if n := dying[s.Name]; n > 0 {
-			states[i].Deaths, states[i].LogTail = n, process.Tail(s.DaemonLog(), logLines)
-		}
+		states[i].Crash = crashOf(note.Crashes[s.Name], s.DaemonLog())
+		states[i].NotifyCrash = crashOf(note.NotifierCrashes[s.Name], s.NotifyLog())
 		o.Sessions[s.Name] = states[i]
 	}
 	ob.leftovers(o.Sessions, table)
@@ -233,12 +232,11 @@ func (ob Observer) Serving(o Observed) Observed {
 // logLines is how much of a daemon.log a report shows.
 const logLines = 5
 
-// watcher finds the continuous mode of the sessions root, if one runs, and the sessions whose daemons it sees
-// dying again and again.
-func (ob Observer) watcher() (WatcherState, map[string]int) {
+// watcher finds the continuous mode of the sessions root, if one runs, and what only that knows.
+func (ob Observer) watcher() (WatcherState, home.WatchNote) {
 	l, held, proven, err := process.ReadLife(ob.Machine.WatchLife())
 	if err != nil || !held || !proven {
-		return WatcherState{}, nil
+		return WatcherState{}, home.WatchNote{}
 	}
 	w := WatcherState{
 		PID: l.PID, Owner: l.Owner, File: l.File, LastPass: ob.Machine.LastPass(),
@@ -249,10 +247,10 @@ func (ob Observer) watcher() (WatcherState, map[string]int) {
 	}
 	n := ob.Machine.ReadWatchNote()
 	if n.PID != l.PID || n.StartTicks != l.StartTicks {
-		return w, nil // it has only just begun
+		return w, home.WatchNote{} // it has only just begun
 	}
 	w.Refused, w.Sessions, w.Listen = n.Refused, n.Sessions, n.Listen
-	return w, n.Crashing
+	return w, n
 }
 
 // StartedByApply is what a life lock says of a process that an apply started.

@@ -6,7 +6,9 @@ import (
 
 	"wirefleet.dev/wire/internal/census"
 	"wirefleet.dev/wire/internal/health"
+	"wirefleet.dev/wire/internal/home"
 	"wirefleet.dev/wire/internal/pairing"
+	"wirefleet.dev/wire/internal/process"
 )
 
 // Observed is what a machine is, as far as a plan needs to know: facts with their cause, no wishes. It holds
@@ -117,8 +119,21 @@ type SessionState struct {
 	NotifyByApply  bool   // likewise a notifier
 	MarkFault      string // why the marker cannot be read; "" if it can, or there is none
 	Remains        Remains
-	Deaths         int    // of its daemons in a row, where a watcher finds that they keep dying
-	LogTail        string // then the end of daemon.log
+	Crash          Crash // of its daemon
+	NotifyCrash    Crash // of its notifier
+}
+
+// Crash is one who keeps dying, as a watcher finds it; the zero value is one who does not.
+type Crash struct {
+	home.Crash
+	LogTail string // the end of its log
+}
+
+func crashOf(c home.Crash, log string) Crash {
+	if c.Deaths == 0 {
+		return Crash{}
+	}
+	return Crash{c, process.Tail(log, logLines)}
 }
 
 // SlotFact is what a relay says of an own slot; doctor takes the same fact.

@@ -74,7 +74,7 @@ var (
 
 // StatusOf is pure: it puts what was observed beside what the file wants.
 func StatusOf(d *spec.Desired, o Observed) Status {
-	p := Diff(d, o, Options{})
+	p := Look(d, o)
 	st := Status{
 		At:        o.Now,
 		Relays:    []RelayStatus{relayStatus(d.LocalRelay.URL, o.Relay)},
@@ -100,9 +100,6 @@ func StatusOf(d *spec.Desired, o Observed) Status {
 	for _, w := range d.Sessions {
 		have := o.Session(w.Name)
 		st.Sessions = append(st.Sessions, statusOf(d, w, have, wanted[w.Name], healthy[w.Name]))
-		if have.Deaths > 0 {
-			st.Findings = append(st.Findings, Report{Subject: w.Name, Reason: crashReason(have.Deaths), Advice: logEnds(have.LogTail)})
-		}
 	}
 	return st
 }
@@ -112,18 +109,14 @@ func relayStatus(url string, r RelayState) RelayStatus {
 }
 
 // DaemonOf is the state of a session's daemon.
-func DaemonOf(have SessionState) DaemonFact {
-	fact := factOf(have.Daemon)
-	if fact == DaemonDown && have.Deaths > 0 {
-		return DaemonCrashing
-	}
-	return fact
-}
+func DaemonOf(have SessionState) DaemonFact { return factOf(have.Daemon, have.Crash) }
 
-func factOf(s census.Serving) DaemonFact {
+func factOf(s census.Serving, c Crash) DaemonFact {
 	switch {
 	case s.Ours != nil && s.Ours.Stopped, s.Ours == nil && len(s.Others) > 0 && s.Others[0].Stopped:
 		return DaemonHung
+	case c.counts(s) && s.Unknown == "":
+		return DaemonCrashing
 	case s.Ours != nil:
 		return DaemonRunning
 	case len(s.Others) > 0:
@@ -138,7 +131,7 @@ func statusOf(d *spec.Desired, w spec.Session, have SessionState, wanted, health
 	s := SessionStatus{
 		Name: have.Name, State: string(have.Home), Why: have.Why, DID: have.DID, Daemon: DaemonOf(have),
 		DaemonWhy: have.Daemon.Why, Slot: "absent", PeersWanted: wanted, PeersHealthy: healthy,
-		Notify: factOf(have.Notify), NotifyWhy: cmp.Or(have.Notify.Unknown, have.Notify.Why),
+		Notify: factOf(have.Notify, have.NotifyCrash), NotifyWhy: cmp.Or(have.Notify.Unknown, have.Notify.Why),
 	}
 	if all := have.Notify.All(); len(all) > 0 {
 		s.NotifyPID = all[0].PID

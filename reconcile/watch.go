@@ -205,7 +205,7 @@ func (w *Watcher) attend(ctx context.Context, p *Passed) {
 func (w *Watcher) remember(p Passed) error {
 	w.note.Sessions = names(w.Wanted())
 	w.books.Lock()
-	w.note.Crashing = w.back.crashing()
+	w.note.Crashes, w.note.NotifierCrashes = w.back.crashing(), w.desk.crashing()
 	w.books.Unlock()
 	err := w.save()
 	if p.Err == nil {
@@ -339,12 +339,12 @@ func (w *Watcher) runner() (Runner, *Observed) {
 		p := Diff(d, o, Options{})
 		for _, b := range []*backoff{&w.back, &w.desk} {
 			var next time.Time
-			if p, next = b.hold(p, time.Now(), w.logTail(b)); !next.IsZero() {
+			if p, next = b.hold(p, time.Now()); !next.IsZero() {
 				w.wakeAt(next)
 				ring(w.reviver.later) // the pass may then be at something else
 			}
 		}
-		return p
+		return withCrashes(d, o, p)
 	}
 	r.Report = func(e Event) {
 		w.report(e)
@@ -373,24 +373,13 @@ func (w *Watcher) enterSeen(ob Observer, o Observed) Observed {
 
 // tellDeaths puts into an observation what others learn from the note.
 func (w *Watcher) tellDeaths(o *Observed, d *spec.Desired) {
-	dying := w.back.crashing()
+	daemons, notifiers := w.back.crashing(), w.desk.crashing()
 	for _, name := range names(d) {
-		s, ok := o.Sessions[name]
-		if n := dying[name]; ok && (n > 0 || s.Deaths > 0) {
-			s.Deaths, s.LogTail = n, w.logTail(&w.back)(name)
+		if s, ok := o.Sessions[name]; ok {
+			at := w.Machine.Session(name)
+			s.Crash, s.NotifyCrash = crashOf(daemons[name], at.DaemonLog()), crashOf(notifiers[name], at.NotifyLog())
 			o.Sessions[name] = s
 		}
-	}
-}
-
-// logTail reads what the processes of a backoff have logged last.
-func (w *Watcher) logTail(b *backoff) func(string) string {
-	return func(name string) string {
-		s := w.Machine.Session(name)
-		if b.notify {
-			return process.Tail(s.NotifyLog(), logLines)
-		}
-		return process.Tail(s.DaemonLog(), logLines)
 	}
 }
 
@@ -420,15 +409,15 @@ func (w *Watcher) enter(r Result) (again bool) {
 			case Done, Begun:
 				put = b.began(name, now)
 			case Failed:
-				b.fell(name, now)
+				b.fell(name, now, r.Err)
 			}
 		case restart:
 			switch r.Outcome {
 			case Done, Begun:
 				put = true
-				b.replaced(name, true, now)
+				b.replaced(name, nil, now)
 			case Failed:
-				b.replaced(name, false, now)
+				b.replaced(name, r.Err, now)
 			}
 		case stop:
 			b.stopped(name)

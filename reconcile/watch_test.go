@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"wirefleet.dev/wire/internal/home"
+	"wirefleet.dev/wire/internal/process"
 	"wirefleet.dev/wire/spec"
 )
 
@@ -171,10 +172,12 @@ func TestNote(t *testing.T) {
 		t.Error("a failed pass counts as one")
 	}
 	for range crashLoop {
-		w.back.fell("api", time.Now())
+		w.back.fell("api", time.Now(), &process.StartError{PID: 7, Why: "no room", Tail: "a\nb"})
+		w.desk.fell("web", time.Now(), errors.New("no\ndesktop"))
 	}
 	must(t, w.remember(Passed{}))
-	if n := w.Machine.ReadWatchNote(); n.Crashing["api"] != crashLoop {
+	if n := w.Machine.ReadWatchNote(); n.Crashes["api"] != (home.Crash{Deaths: crashLoop, Failed: "no room"}) ||
+		n.NotifierCrashes["web"] != (home.Crash{Deaths: crashLoop, Failed: "no"}) {
 		t.Errorf("%+v", n)
 	}
 	must(t, w.Machine.DropWatchNote())

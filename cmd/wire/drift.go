@@ -24,7 +24,7 @@ func (c *driftCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	p := reconcile.Diff(f.desired, o, reconcile.Options{})
+	p := reconcile.Look(f.desired, o)
 	p.Notes = append(p.Notes, computer()...)
 	differ := reconcile.Differences(f.desired, o, p)
 	p.Notes = append(p.Notes, reconcile.Beside(f.desired, o)...)

@@ -98,11 +98,11 @@ func TestWatchNote(t *testing.T) {
 	if n := m.ReadWatchNote(); n.PID != 0 || n.Text != "" {
 		t.Errorf("%+v where there is none", n)
 	}
-	n := WatchNote{PID: 7, Text: "version: 1\n", Refused: "bad", Crashing: map[string]int{"api": 5}}
+	n := WatchNote{PID: 7, Text: "version: 1\n", Refused: "bad", Crashes: map[string]Crash{"api": {5, "no room"}}}
 	if err := m.WriteWatchNote(n); err != nil {
 		t.Fatal(err)
 	}
-	if got := m.ReadWatchNote(); got.PID != 7 || got.Text != n.Text || got.Refused != "bad" || got.Crashing["api"] != 5 {
+	if got := m.ReadWatchNote(); got.PID != 7 || got.Text != n.Text || got.Refused != "bad" || got.Crashes["api"] != (Crash{5, "no room"}) {
 		t.Errorf("%+v", got)
 	}
 	info, err := os.Stat(m.watchNote())

@@ -12,16 +12,23 @@ import (
 // counts only while the process that it names holds the watch lock, but for Text: a watcher that was killed
 // leaves it to its successor. It is written when it changes, under the watch lock.
 type WatchNote struct {
-	PID        int            `json:"pid"`
-	StartTicks uint64         `json:"start_ticks"`
-	File       string         `json:"file"`               // the wire.yaml as named, absolute
-	Path       string         `json:"path"`               // its physical path when it was last good
-	Owner      string         `json:"owner"`              // of the sessions that it creates
-	Text       string         `json:"text"`               // the wire.yaml in force
-	Refused    string         `json:"refused,omitempty"`  // why the file as it is now is not in force
-	Sessions   []string       `json:"sessions"`           // that the file in force lists
-	Crashing   map[string]int `json:"crashing,omitempty"` // sessions whose daemons keep dying: deaths in a row
-	Listen     string         `json:"listen,omitempty"`   // where /healthz and /metrics are
+	PID             int              `json:"pid"`
+	StartTicks      uint64           `json:"start_ticks"`
+	File            string           `json:"file"`                       // the wire.yaml as named, absolute
+	Path            string           `json:"path"`                       // its physical path when it was last good
+	Owner           string           `json:"owner"`                      // of the sessions that it creates
+	Text            string           `json:"text"`                       // the wire.yaml in force
+	Refused         string           `json:"refused,omitempty"`          // why the file as it is now is not in force
+	Sessions        []string         `json:"sessions"`                   // that the file in force lists
+	Crashes         map[string]Crash `json:"crashes,omitempty"`          // by session whose daemon keeps dying
+	NotifierCrashes map[string]Crash `json:"notifier_crashes,omitempty"` // likewise
+	Listen          string           `json:"listen,omitempty"`           // where /healthz and /metrics are
+}
+
+// Crash is a process that keeps dying; the zero value is one that does not.
+type Crash struct {
+	Deaths int    `json:"deaths"`           // in a row
+	Failed string `json:"failed,omitempty"` // why the last start failed; "" if it became ready
 }
 
 // Watches says whether the watch lock is still the one that was seen before.
