@@ -73,14 +73,13 @@ func (x *exchange) begin() (after func() error, err error) {
 	} else if err != nil {
 		return nil, err
 	}
-	err = swap(x.temp, x.path)
-	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOSYS) || errors.Is(err, syscall.ENOTSUP) {
-		err = os.Rename(x.temp, x.path) // a file system that cannot
-	} else {
-		x.swapped = err == nil
-	}
-	if errors.Is(err, fs.ErrNotExist) {
+	switch err = swap(x.temp, x.path); {
+	case err == nil:
+		x.swapped = true
+	case errors.Is(err, fs.ErrNotExist):
 		err = errMoved
+	default:
+		err = os.Rename(x.temp, x.path) // the file system cannot, or a sandbox does not let us
 	}
 	if err != nil {
 		return nil, errors.Join(err, x.old.Close())
