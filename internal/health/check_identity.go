@@ -34,7 +34,12 @@ func (e *exam) identity() []Check {
 			add(Warn, "`chmod -R g-w "+e.Session.Dir+"`; the next start of its daemon does it, too", "its group can write to it")
 		}
 	}
-	if reg, err := e.Machine.Registry(); err == nil && e.Session.Name != "" {
+	if _, err := e.Session.ReadManaged(); err != nil {
+		add(Warn, "repair it or move it away: as long as it says nothing, the session counts as one that no apply created", "%v", err)
+	}
+	if reg, err := e.Machine.Registry(); err != nil {
+		add(Warn, "repair the file or move it away; `wire apply` registers the directories of its sessions anew", "%v", err)
+	} else if e.Session.Name != "" {
 		if shared := reg.Shared(e.Session.Name); shared != nil {
 			add(Warn, "`wire session new NAME` in one of them gives it a session of its own", "it is the session of %s", home.SharedBy(shared))
 		}
