@@ -27,6 +27,7 @@ type proof struct {
 	slots  map[slotAt]time.Time
 }
 
+// slotAt is a slot by its place: relays choose ids without asking each other.
 type slotAt struct{ url, id string }
 
 func at(e home.Endpoint) slotAt { return slotAt{e.RelayURL, e.SlotID} }
