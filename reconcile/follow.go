@@ -5,8 +5,12 @@ import (
 	"crypto/sha256"
 	"errors"
 	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -22,12 +26,14 @@ type follower struct {
 	ask    func(Trigger)
 	linger func(ctx context.Context, url string, answered func()) (reached bool, err error)
 	resync time.Duration
-	passes string // a file whose touching wakes, too: how others learn of a watcher's passes
+	passes string // the name of a file whose touching wakes, too: how others learn of a watcher's passes
 
 	mu     sync.Mutex
 	files  *fsnotify.Watcher            // nil as long as the system grants none
+	moves  *moves                       // likewise
 	spec   map[string]bool              // paths whose change may change what wire.yaml is
-	dirs   map[string]bool              // watched
+	ways   map[string]bool              // paths that lead to the other directories, and these
+	dirs   map[string]fs.FileInfo       // watched: the directory that was at a path when it was
 	moved  map[string]bool              // files in which cursors move, written since the last look
 	other  bool                         // something else has changed since then
 	fixed  map[string][sha256.Size]byte // what such a file held beside its cursors when it was looked at last
@@ -42,7 +48,7 @@ type proc struct {
 
 func newFollower(ask func(Trigger)) *follower {
 	return &follower{
-		ask: ask, spec: map[string]bool{}, dirs: map[string]bool{}, moved: map[string]bool{}, fixed: map[string][sha256.Size]byte{},
+		ask: ask, spec: map[string]bool{}, ways: map[string]bool{}, dirs: map[string]fs.FileInfo{}, moved: map[string]bool{}, fixed: map[string][sha256.Size]byte{},
 		procs: map[proc]*process.Proc{}, relays: map[string]context.CancelFunc{},
 	}
 }
@@ -53,6 +59,9 @@ func (f *follower) close() {
 	if f.files != nil {
 		_ = f.files.Close()
 	}
+	if f.moves != nil {
+		f.moves.close()
+	}
 	for _, p := range f.procs {
 		_ = p.Close()
 	}
@@ -61,9 +70,10 @@ func (f *follower) close() {
 	}
 }
 
-// watchFiles follows the wire.yaml at path, through renames and links, and what may be drift in dirs. A
-// directory that is not there yet is no error. fresh says that some were not watched before: what happened in
-// them until now was not seen. An error is a watch that the system does not grant; the next call tries again.
+// watchFiles follows the wire.yaml at path and what may be drift in dirs, through renames, links and whatever happens to
+// the directories above them. A directory that is not there yet is no error. fresh says that some were not watched
+// before: what happened in them until now was not seen. An error is a watch that the system does not grant; the next
+// call tries again.
 func (f *follower) watchFiles(path string, dirs []string) (fresh bool, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -73,36 +83,71 @@ func (f *follower) watchFiles(path string, dirs []string) (fresh bool, err error
 		}
 		go f.run(f.files)
 	}
-	want := make(map[string]bool, len(dirs)+2)
-	for _, d := range dirs {
-		want[d] = true
-	}
-	clear(f.spec)
-	if path != "" {
-		for _, s := range home.Trail(path) {
-			f.spec[s.Path()] = true
-			f.spec[s.Dir] = true // removed or renamed as a whole
-			want[s.Dir] = true
+	if f.moves == nil {
+		if f.moves, err = newMoves(func() { f.ask(TriggerPlace) }); err != nil {
+			return false, err
 		}
 	}
+	want, above := f.places(path, dirs)
+	err = f.moves.follow(above)
 	for d := range f.dirs {
-		if !want[d] {
-			_ = f.files.Remove(d) // gone already, if it is an error
-			delete(f.dirs, d)
+		if _, ok := want[d]; !ok {
+			f.unwatch(d)
 		}
 	}
-	for d := range want {
-		switch failed := f.files.Add(d); {
+	for _, d := range slices.Sorted(maps.Keys(want)) {
+		now, failed := os.Stat(d)
+		if before := f.dirs[d]; failed == nil && before != nil && !os.SameFile(before, now) {
+			f.unwatch(d) // it follows the directory, not the path
+		}
+		if failed == nil {
+			failed = f.files.Add(d)
+		}
+		switch {
 		case failed == nil:
-			fresh = fresh || !f.dirs[d]
-			f.dirs[d] = true
-		case errors.Is(failed, fs.ErrNotExist):
-			delete(f.dirs, d)
+			fresh = fresh || f.dirs[d] == nil
+			f.dirs[d] = now
+		case errors.Is(failed, fs.ErrNotExist), errors.Is(failed, syscall.ENOTDIR):
+			f.unwatch(d)
 		default:
 			err = errors.Join(err, failed)
 		}
 	}
 	return fresh, err
+}
+
+// places are the directories in which names matter, and those above whose own place matters. Each is a path without a
+// link: a directory that was watched by two names would be watched by the first of them only.
+func (f *follower) places(path string, dirs []string) (want map[string]bool, above []string) {
+	want = map[string]bool{}
+	clear(f.spec)
+	clear(f.ways)
+	lead := func(spots []home.Spot, ways map[string]bool) {
+		for _, s := range spots {
+			if s.Through {
+				above = append(above, s.Path())
+				continue
+			}
+			ways[s.Path()] = true
+			want[s.Dir] = true
+		}
+	}
+	if path != "" {
+		spots, ends := home.Trail(path)
+		lead(spots, f.spec)
+		f.spec[filepath.Dir(ends[0])] = true // removed or renamed as a whole
+	}
+	spots, ends := home.Trail(dirs...)
+	lead(spots, f.ways)
+	for _, end := range ends {
+		want[end] = true
+	}
+	return want, above
+}
+
+func (f *follower) unwatch(dir string) {
+	_ = f.files.Remove(dir) // gone already, if it is an error
+	delete(f.dirs, dir)
 }
 
 // run turns file events into triggers until the watch is closed.
@@ -129,7 +174,7 @@ func (f *follower) run(files *fsnotify.Watcher) {
 
 func (f *follower) event(e fsnotify.Event) {
 	if e.Op == fsnotify.Chmod {
-		if e.Name == f.passes {
+		if filepath.Base(e.Name) == f.passes {
 			f.ask(TriggerState)
 		}
 		return
@@ -138,9 +183,9 @@ func (f *follower) event(e fsnotify.Event) {
 		return
 	}
 	f.mu.Lock()
-	isSpec := f.spec[e.Name]
+	isSpec, isWay := f.spec[e.Name], f.ways[e.Name]
 	if e.Has(fsnotify.Remove) || e.Has(fsnotify.Rename) {
-		delete(f.dirs, e.Name) // as a watched directory; what comes to be in its place is another one
+		f.unwatch(e.Name) // as a watched directory; what comes to be in its place is another one
 	}
 	tells := home.Tells(e.Name)
 	switch {
@@ -154,6 +199,11 @@ func (f *follower) event(e fsnotify.Event) {
 	switch {
 	case isSpec:
 		f.ask(TriggerFile)
+		if isWay {
+			f.ask(TriggerPlace)
+		}
+	case isWay:
+		f.ask(TriggerPlace)
 	case tells:
 		f.ask(TriggerState)
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -160,6 +161,81 @@ func TestFollowsTheFile(t *testing.T) {
 	e.first(t, TriggerState, func() { put(t, fence, "{}") })
 }
 
+// A path leads elsewhere as well when a directory far above is replaced, whether links lead through it or not.
+func TestFollowsWhatIsAbove(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("seen by the next resync")
+	}
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	must(t, err)
+	at := func(parts ...string) string { return filepath.Join(append([]string{dir}, parts...)...) }
+	put(t, at("a", "b", "c", "wire.yaml"), "1")
+	put(t, at("new", "c", "wire.yaml"), "2")
+	m := home.Machine{Root: at("x", "y", "sessions")}
+	s := m.Session("api")
+	must(t, s.Ensure())
+	f, e := follow(t)
+	fence := 0
+	look := func() {
+		t.Helper()
+		_, err := f.watchFiles(at("a", "b", "c", "wire.yaml"), dirsOf(m, []string{"api"}))
+		must(t, err)
+		fence++
+		put(t, m.RegistryFile(), strings.Repeat(" ", fence))
+		e.hear(t, TriggerState)
+		for len(e) > 0 {
+			<-e
+		}
+	}
+	away := func(path string) {
+		t.Helper()
+		look()
+		must(t, os.Rename(path, path+"-away"))
+		e.hear(t, TriggerPlace)
+		look()
+		must(t, os.Rename(path+"-away", path))
+		e.hear(t, TriggerPlace)
+	}
+	for _, path := range []string{s.ConfigDir(), filepath.Dir(s.ConfigDir()), s.StateDir(), s.Dir} {
+		away(path)
+	}
+	look()
+	put(t, s.TrustFile(), "{}") // and it is followed as before
+	e.hear(t, TriggerState)
+
+	// One that is back before anybody has looked is followed as well.
+	look()
+	must(t, os.Rename(s.ConfigDir(), at("aside")))
+	must(t, os.Rename(at("aside"), s.ConfigDir()))
+	e.hear(t, TriggerPlace)
+	look()
+	put(t, s.TrustFile(), "[]")
+	e.hear(t, TriggerState)
+
+	look()
+	must(t, os.Rename(at("a", "b"), at("old")))
+	must(t, os.Rename(at("new"), at("a", "b")))
+	e.hear(t, TriggerPlace)
+	look()
+	put(t, at("a", "b", "c", "wire.yaml"), "3")
+	e.hear(t, TriggerFile)
+
+	look()
+	must(t, os.Rename(at("x"), at("x-away")))
+	must(t, os.Rename(at("x-away"), at("x")))
+	e.hear(t, TriggerPlace)
+	look()
+	put(t, s.DaemonPID(), "")
+	e.hear(t, TriggerState)
+
+	// What else is done in a directory above is nobody's business.
+	look()
+	put(t, at("a", "noise"), "")
+	put(t, at("a", "b", "noise"), "")
+	put(t, at("x", "noise", "of", "others"), "")
+	e.first(t, TriggerState, func() { put(t, m.RegistryFile(), "") })
+}
+
 func TestFollowsState(t *testing.T) {
 	m := home.Machine{Root: filepath.Join(t.TempDir(), "sessions")}
 	s := m.Session("api")
@@ -267,7 +343,7 @@ func TestFollowsPasses(t *testing.T) {
 	m := home.Machine{Root: t.TempDir()}
 	put(t, m.WatchLife(), "")
 	waits, w := follow(t)
-	waits.passes = m.WatchLife()
+	waits.passes = filepath.Base(m.WatchLife())
 	passes, p := follow(t)
 	fence := filepath.Join(t.TempDir(), "wire.yaml")
 	for _, f := range []*follower{waits, passes} {

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -98,7 +99,7 @@ func (v Vigil) Wait(ctx context.Context, long time.Duration, first func(Observed
 	defer cancel()
 	q := newQueue()
 	f := newFollower(q.ask)
-	f.passes = v.Machine.WatchLife()
+	f.passes = filepath.Base(v.Machine.WatchLife())
 	defer f.close()
 	missing, err := v.look(ctx, q, f)
 	if err != nil {

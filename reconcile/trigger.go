@@ -16,6 +16,7 @@ const (
 	TriggerFile    Trigger = "file"    // wire.yaml
 	TriggerDeath   Trigger = "death"   // of a daemon or the relay
 	TriggerState   Trigger = "state"   // a file below config/wire, a pid record, the registry
+	TriggerPlace   Trigger = "place"   // a directory that leads to a session's files came, went or was replaced
 	TriggerRelay   Trigger = "relay"   // a relay that is not ours was lost, or is back
 	TriggerHangup  Trigger = "hangup"  // SIGHUP
 	TriggerResync  Trigger = "resync"  // nothing happened for that long
@@ -24,13 +25,15 @@ const (
 
 // Triggers are all of them, for counters that start at zero.
 var Triggers = []Trigger{
-	TriggerStart, TriggerFile, TriggerDeath, TriggerState, TriggerRelay, TriggerHangup, TriggerResync, TriggerBackoff,
+	TriggerStart, TriggerFile, TriggerDeath, TriggerState, TriggerPlace, TriggerRelay, TriggerHangup, TriggerResync, TriggerBackoff,
 }
 
 // How fast triggers become passes.
 const (
-	settle    = 200 * time.Millisecond // of wire.yaml, which editors write in pieces
-	fileQuiet = time.Second            // files wake at most once in this time
+	// settle is how long wire.yaml, which editors write in pieces, is left alone, and a directory that is renamed away,
+	// which may be back at once: what is missing is made anew.
+	settle    = 200 * time.Millisecond
+	fileQuiet = time.Second // files wake at most once in this time
 )
 
 // queue holds what asks for a look until a pass takes it. However often a trigger asks, and also while a pass
@@ -110,7 +113,7 @@ func (q *queue) due(last time.Time) (wait time.Duration, any bool) {
 	for t, asked := range q.asked {
 		any = true
 		switch t {
-		case TriggerFile:
+		case TriggerFile, TriggerPlace:
 			wait = min(wait, max(time.Until(asked.Add(settle)), time.Until(last.Add(fileQuiet))))
 		case TriggerState:
 			wait = min(wait, time.Until(last.Add(fileQuiet)))
@@ -121,14 +124,14 @@ func (q *queue) due(last time.Time) (wait time.Duration, any bool) {
 	return wait, any
 }
 
-// take empties the queue, but for a wire.yaml that is still being written.
+// take empties the queue, but for what has not settled.
 func (q *queue) take() []Trigger {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	var out []Trigger
 	for _, t := range Triggers {
 		asked, ok := q.asked[t]
-		if !ok || t == TriggerFile && time.Since(asked) < settle {
+		if !ok || (t == TriggerFile || t == TriggerPlace) && time.Since(asked) < settle {
 			continue
 		}
 		out = append(out, t)

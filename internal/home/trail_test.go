@@ -41,36 +41,57 @@ func TestTrail(t *testing.T) {
 		}
 	}
 	for path, want := range map[string][]string{
-		"real/deep/fleet.yaml":            {"real/deep/fleet.yaml"},
-		"link/deep/fleet.yaml":            {"link", "real/deep/fleet.yaml"},
-		"cfg/wire.yaml":                   {"cfg/wire.yaml", "link", "real/deep/fleet.yaml"},
-		"cfg/../cfg/wire.yaml":            {"cfg/wire.yaml", "link", "real/deep/fleet.yaml"},
-		"cfg/absolute":                    {"cfg/absolute", "link", "real/deep/fleet.yaml"},
-		"cfg/first":                       {"cfg/first", "cfg/second", "cfg/wire.yaml", "link", "real/deep/fleet.yaml"},
-		"cfg/dangling":                    {"cfg/dangling", "away/nothing"},
+		"real/deep/fleet.yaml":            {"real/", "real/deep/", "real/deep/fleet.yaml"},
+		"link/deep/fleet.yaml":            {"link", "real/", "real/deep/", "real/deep/fleet.yaml"},
+		"cfg/wire.yaml":                   {"cfg/", "cfg/wire.yaml", "link", "real/", "real/deep/", "real/deep/fleet.yaml"},
+		"cfg/../cfg/wire.yaml":            {"cfg/", "cfg/wire.yaml", "link", "real/", "real/deep/", "real/deep/fleet.yaml"},
+		"cfg/absolute":                    {"cfg/", "cfg/absolute", "link", "real/", "real/deep/", "real/deep/fleet.yaml"},
+		"cfg/first":                       {"cfg/", "cfg/first", "cfg/second", "cfg/wire.yaml", "link", "real/", "real/deep/", "real/deep/fleet.yaml"},
+		"cfg/dangling":                    {"cfg/", "cfg/dangling", "away/", "away/nothing"},
 		"nowhere/at/all":                  {"nowhere"},
-		"real/deep/up/deep/fleet.yaml":    {"real/deep/up", "real/deep/fleet.yaml"},
-		"away/to-the-root" + at("absent"): {"away/to-the-root", "absent"},
+		"real/deep/up/deep/fleet.yaml":    {"real/", "real/deep/", "real/deep/up", "real/deep/fleet.yaml"},
+		"away/to-the-root" + at("absent"): {"away/", "away/to-the-root", "absent"},
 	} {
-		var got []string
-		for _, s := range Trail(at(path)) {
-			rel, ok := strings.CutPrefix(s.Path(), dir+"/")
-			if !ok {
-				t.Errorf("%s leads out: %s", path, s.Path())
-			}
-			got = append(got, rel)
-		}
-		if !slices.Equal(got, want) {
+		spots, ends := Trail(at(path))
+		if got := below(t, dir, spots); !slices.Equal(got, want) {
 			t.Errorf("%s: %v, want %v", path, got, want)
 		}
+		if want := at(want[len(want)-1]); len(ends) != 1 || ends[0] != want {
+			t.Errorf("%s leads to %v, want %s", path, ends, want)
+		}
 	}
-	if n := len(Trail(at("loop"))); n < 2 || n > maxLinks+1 {
+	spots, ends := Trail(at("cfg"), at("link/deep"), at("real/none"), at("cfg"))
+	if got, want := below(t, dir, spots), []string{"cfg", "link", "real/", "real/deep", "real/none"}; !slices.Equal(got, want) {
+		t.Errorf("of several paths: %v, want %v", got, want)
+	}
+	if got, want := ends, []string{at("cfg"), at("real/deep"), at("real/none"), at("cfg")}; !slices.Equal(got, want) {
+		t.Errorf("several paths lead to %v, want %v", got, want)
+	}
+	spots, _ = Trail(at("loop"))
+	if n := len(below(t, dir, spots)); n != 2 {
 		t.Errorf("a loop has %d spots", n)
 	}
 	t.Chdir(at("cfg"))
-	if got := Trail("wire.yaml"); len(got) != 3 || got[0].Path() != at("cfg/wire.yaml") {
+	spots, _ = Trail("wire.yaml")
+	if got := below(t, dir, spots); len(got) != 6 || got[1] != "cfg/wire.yaml" {
 		t.Errorf("a relative path: %v", got)
 	}
+}
+
+// below are those of the spots that are in dir, whose own way is no concern of the test.
+func below(t *testing.T, dir string, spots []Spot) (names []string) {
+	t.Helper()
+	for _, s := range spots {
+		if rel, ok := strings.CutPrefix(s.Path(), dir+"/"); ok {
+			if s.Through {
+				rel += "/"
+			}
+			names = append(names, rel)
+		} else if !strings.HasPrefix(dir+"/", s.Path()+"/") {
+			t.Errorf("it leads out: %s", s.Path())
+		}
+	}
+	return names
 }
 
 func TestSameFile(t *testing.T) {
