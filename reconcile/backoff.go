@@ -17,7 +17,6 @@ const (
 	longestWait = 30 * time.Second
 	steady      = 10 * time.Second // a daemon that was ready this long starts afresh
 	crashLoop   = 5                // deaths without that
-	silentGrace = 10 * time.Second // before silence counts: a machine that wakes up has silent daemons only
 )
 
 // backoff remembers the lives and deaths of daemons, or of notifiers, session by session. It is part of a
@@ -195,13 +194,13 @@ func (b *backoff) hold(p Plan, now time.Time) (Plan, time.Time) {
 			h.held = append(h.held, c)
 		case c.Kind == start:
 			h.until(c, b.of(c.Subjects[0]).next())
-		case c.Kind == restart && c.Suspect:
+		case c.Kind == restart && c.Suspect > 0:
 			l := b.of(c.Subjects[0])
 			silent[c.Subjects[0]] = true
 			if l.silent.IsZero() {
 				l.silent = now
 			}
-			h.until(c, l.silent.Add(silentGrace))
+			h.until(c, l.silent.Add(c.Suspect))
 		case c.Kind == restart && c.Roll && stuck:
 			h.held = append(h.held, c) // the next one after readiness of the one before
 		default:

@@ -285,10 +285,11 @@ func TestReplacedIsNoDeath(t *testing.T) {
 	}
 }
 
-// Silence counts after ten seconds of it, seen twice; a daemon that pulls in between is not suspected any more.
+// Silence counts after some more of it, seen twice; a daemon that pulls in between is not suspected any more.
 func TestSilenceIsPatient(t *testing.T) {
 	b := newBench()
-	suspect := Plan{Changes: []Change{{Kind: RestartDaemon, Subjects: []string{"api"}, Suspect: true}}}
+	const silentGrace = 25 * time.Second
+	suspect := Plan{Changes: []Change{{Kind: RestartDaemon, Subjects: []string{"api"}, Suspect: silentGrace}}}
 	if p, next := b.hold(suspect, b.now); len(p.Changes) > 0 || next != b.now.Add(silentGrace) {
 		t.Errorf("restarts %v, next %v", p.Changes, next)
 	}
@@ -299,6 +300,42 @@ func TestSilenceIsPatient(t *testing.T) {
 	}
 	if p, _ := b.hold(suspect, b.now.Add(silentGrace)); len(p.Changes) != 1 {
 		t.Error("it is never restarted")
+	}
+}
+
+// How long that is depends on how often the daemon pulls: by the file, or if it runs with another interval, by that.
+func TestSilenceIsAsPatientAsTheDaemon(t *testing.T) {
+	for _, c := range []struct {
+		wanted  time.Duration
+		running int
+		least   time.Duration
+	}{
+		{time.Second, 1, 15 * time.Second},
+		{5 * time.Second, 5, 15 * time.Second},
+		{time.Minute, 60, time.Minute},
+		{5 * time.Second, 0, 15 * time.Second}, // the reference's, which does not say
+		{time.Minute, 0, time.Minute},
+	} {
+		d, o := three(), converged()
+		long := o.Now.Add(-24 * time.Hour)
+		d.Sessions[0].Interval, o.Relay.Since = c.wanted, &long
+		o.edit(d.Sessions[0].Name, func(s *SessionState) {
+			dm := *s.Daemon.Ours
+			dm.Interval, dm.Started = c.running, long
+			s.Daemon = census.Serving{Ours: &dm}
+			s.Slots = slices.Clone(s.Slots)
+			for i := range s.Slots {
+				s.Slots[i].LastPull = &long
+			}
+		})
+		p := Diff(d, o, Options{})
+		if len(p.Changes) != 1 || p.Changes[0].Reason.Code != "daemon-silent" {
+			t.Fatalf("%+v: %v", c, p.Changes)
+		}
+		var b backoff
+		if _, next := b.hold(p, o.Now); next.Sub(o.Now) <= c.least {
+			t.Errorf("%+v: has %v to be heard again", c, next.Sub(o.Now))
+		}
 	}
 }
 

@@ -66,7 +66,7 @@ func (f *differ) daemon(s spec.Session) {
 			}})
 		case f.silentReference(s, have):
 			why, _ := f.silent(s, have, first)
-			f.add(Change{Kind: RestartDaemon, Subjects: subject, Needs: needs, Suspect: true, Reason: why})
+			f.add(Change{Kind: RestartDaemon, Subjects: subject, Needs: needs, Suspect: grace(s, first), Reason: why})
 		case s.Takeover:
 			f.block(s.Name, "daemon-pairing", fmt.Sprintf("pid %d is a daemon of the reference and takeover is set, but %s", first.PID, have.Pairing), pairingAdvice)
 		case len(dm.Others) > 1:
@@ -171,7 +171,7 @@ func (f *differ) replace(s spec.Session, have SessionState) (Change, bool) {
 		}}, true
 	}
 	why, silent := f.silent(s, have, *dm)
-	return Change{Suspect: true, Reason: why}, silent
+	return Change{Suspect: grace(s, *dm), Reason: why}, silent
 }
 
 // foreignWatch says whether a watcher from another executable keeps the file: daemons from this one would be
@@ -189,6 +189,11 @@ func (f *differ) silentReference(s spec.Session, have SessionState) bool {
 	}
 	_, silent := f.silent(s, have, have.Daemon.Others[0])
 	return silent
+}
+
+// grace is by the interval that a daemon has, and by the one that it shall have where its own is not known.
+func grace(s spec.Session, dm census.Daemon) time.Duration {
+	return max(health.Grace(s.Interval), health.Grace(time.Duration(dm.Interval)*time.Second))
 }
 
 // silent says whether a daemon has not pulled for too long while it could.

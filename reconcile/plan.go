@@ -1,6 +1,9 @@
 package reconcile
 
-import "strings"
+import (
+	"strings"
+	"time"
+)
 
 // Kind is what a change does; it completes the sentence "wire will ...".
 type Kind string
@@ -63,8 +66,10 @@ type Change struct {
 	Relay    string // AllocateSlot: the URL of the relay that shall have the slot
 	Roll     bool   // RestartDaemon: the old one works, so the next such change waits until the new one is ready
 	Takeover bool   // RestartDaemon: of the reference's, which may have a pairing by code phrase in hand
-	Suspect  bool   // RestartDaemon: only silence speaks against the old one
-	Takes    bool   // RegisterDir: also from another session
+	// Suspect is of RestartDaemon, where only silence speaks against the old one: how long a watcher waits for it to be
+	// heard again.
+	Suspect time.Duration
+	Takes   bool // RegisterDir: also from another session
 }
 
 // ID is the change's name within its plan.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"time"
 
 	"wirefleet.dev/wire/internal/mailbox"
 )
@@ -43,7 +42,7 @@ func (d *daemon) loop(ctx context.Context, first int, bells [2]wake, work func(c
 }
 
 // round is the end of the interval. It is the safety net: a pull is left out while streams and a watch stand
-// guard, the last one got through everywhere and is younger than restPull; a push while a watch stands guard and
+// guard, the last one got through everywhere and is younger than mailbox.RestPull; a push while a watch stands guard and
 // nothing is waiting, but for every restRounds-th time.
 func (d *daemon) round(n int) {
 	if d.JSON || d.deaf.Load() > 0 || d.missed.Load() || !d.watching.Load() || n%d.pullRounds() == 0 {
@@ -59,11 +58,9 @@ func (d *daemon) round(n int) {
 
 const restRounds = 12
 
-// restPull is how often a slot is pulled that a stream tells of: a request to the relay costs more than all
-// else that an idle fleet does. It is well below the minute after which a session counts as silent.
-const restPull = 15 * time.Second
-
-func (d *daemon) pullRounds() int { return int(max(1, restPull/d.Interval)) }
+// pullRounds is how many rounds lie between two pulls of a slot that a stream tells of: a request to the relay costs
+// more than all else that an idle fleet does. That is well below the time after which a session counts as silent.
+func (d *daemon) pullRounds() int { return int(max(1, mailbox.RestPull/d.Interval)) }
 
 func (d *daemon) pushes(ctx context.Context) error {
 	return d.loop(ctx, 1, [2]wake{d.push, nil}, func(ctx context.Context) {

@@ -3,6 +3,8 @@ package daemon
 import (
 	"testing"
 	"time"
+
+	"wirefleet.dev/wire/internal/health"
 )
 
 // A slot that is listened to is pulled every 15 s, one that is not at each interval.
@@ -39,6 +41,21 @@ func TestRounds(t *testing.T) {
 		}
 		if seen != c.pulls {
 			t.Errorf("%s: %s, want %s", name, seen, c.pulls)
+		}
+	}
+}
+
+// A daemon that is well is heard again before anybody calls it hung, whatever its interval.
+func TestRestIsNoSilence(t *testing.T) {
+	for _, seconds := range []int{1, 2, 4, 5, 7, 8, 14, 15, 16, 29, 60, 61, 600, 3600} {
+		interval := time.Duration(seconds) * time.Second
+		d := &daemon{Config: Config{Interval: interval}}
+		apart := time.Duration(d.pullRounds()) * interval
+		if grace := health.Grace(interval); apart+5*time.Second > grace {
+			t.Errorf("interval %v: pulls every %v, has %v to be heard again", interval, apart, grace)
+		}
+		if limit := health.Silence(interval); 3*apart > limit {
+			t.Errorf("interval %v: pulls every %v, counts as silent after %v", interval, apart, limit)
 		}
 	}
 }

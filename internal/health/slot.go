@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"wirefleet.dev/wire/internal/home"
+	"wirefleet.dev/wire/internal/mailbox"
 	"wirefleet.dev/wire/internal/relay/client"
 )
 
@@ -47,6 +48,12 @@ func Slot(ctx context.Context, c *client.Client, e home.Endpoint) SlotState {
 		s.Fact, s.Why = SlotUnknown, client.Describe(err)
 	}
 	return s
+}
+
+// Grace is how long a daemon has, once silence speaks against it, to be heard again: a machine that wakes up has silent
+// daemons only, and each is as far from its next pull as it was when the machine went to sleep.
+func Grace(interval time.Duration) time.Duration {
+	return max(interval, mailbox.RestPull) + 10*time.Second
 }
 
 // Silence is how long a slot may go without a pull before its daemon counts as hung (design.md section 4).

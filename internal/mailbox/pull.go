@@ -14,6 +14,9 @@ import (
 	"wirefleet.dev/wire/internal/relay/client"
 )
 
+// RestPull is how often a daemon pulls a slot that a stream tells of.
+const RestPull = 15 * time.Second
+
 // pageLimit is what one list asks for, the most that a relay gives.
 const pageLimit = 1000
 
