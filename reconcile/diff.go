@@ -135,8 +135,7 @@ func (f *differ) others(name string) bool {
 }
 
 func (f *differ) watched(name string) {
-	w := f.o.Watcher
-	f.block(name, "watched", fmt.Sprintf("pid %d keeps it as %s says", w.PID, w.File), "change that file, or end that `wire apply --watch`")
+	f.block(name, "watched", f.o.Watcher.claim(), "change that file, or end that `wire apply --watch`")
 }
 
 const brokenAdvice = "repair that file or put the right one back, then `wire apply`; nothing in this home was changed"

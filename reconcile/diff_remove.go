@@ -40,7 +40,7 @@ func (f *differ) kept(name string) bool {
 		return false
 	}
 	f.keeping = true
-	f.block(name, "watched", fmt.Sprintf("pid %d keeps it as %s says, and would bring it back", w.PID, w.File), "end that `wire apply --watch` first")
+	f.block(name, "watched", w.claim()+", and would bring it back", "end that `wire apply --watch` first")
 	return true
 }
 

@@ -28,6 +28,9 @@ type follower struct {
 	resync time.Duration
 	passes string // the name of a file whose touching wakes, too: how others learn of a watcher's passes
 
+	note  string // the name of another file, of which nobody but noted is told
+	noted func()
+
 	mu     sync.Mutex
 	files  *fsnotify.Watcher            // nil as long as the system grants none
 	moves  *moves                       // likewise
@@ -179,7 +182,11 @@ func (f *follower) event(e fsnotify.Event) {
 		}
 		return
 	}
-	if home.IsTemp(e.Name) {
+	switch {
+	case home.IsTemp(e.Name):
+		return
+	case filepath.Base(e.Name) == f.note:
+		f.noted()
 		return
 	}
 	f.mu.Lock()

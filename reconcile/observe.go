@@ -232,6 +232,12 @@ func (ob Observer) Serving(o Observed) Observed {
 // logLines is how much of a daemon.log a report shows.
 const logLines = 5
 
+// A watcher that has only just begun has its note written by then, and so has one whose note was removed.
+const (
+	noteTime  = 200 * time.Millisecond
+	noteEvery = 10 * time.Millisecond
+)
+
 // watcher finds the continuous mode of the sessions root, if one runs, and what only that knows.
 func (ob Observer) watcher() (WatcherState, home.WatchNote) {
 	l, held, proven, err := process.ReadLife(ob.Machine.WatchLife())
@@ -246,8 +252,12 @@ func (ob Observer) watcher() (WatcherState, home.WatchNote) {
 		w.SameExe = exe == l.Exe
 	}
 	n := ob.Machine.ReadWatchNote()
-	if n.PID != l.PID || n.StartTicks != l.StartTicks {
-		return w, home.WatchNote{} // it has only just begun
+	for end := time.Now().Add(noteTime); n.PID != l.PID || n.StartTicks != l.StartTicks; n = ob.Machine.ReadWatchNote() {
+		if w.Self || time.Now().After(end) {
+			w.Unknown = true
+			return w, home.WatchNote{}
+		}
+		time.Sleep(noteEvery)
 	}
 	w.Refused, w.Sessions, w.Listen = n.Refused, n.Sessions, n.Listen
 	return w, n

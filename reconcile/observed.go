@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -55,12 +56,21 @@ type WatcherState struct {
 	SameExe  bool      // it runs the executable that this process would start
 	Refused  string    // why its file, as it is now, is not in force; "" if it is
 	Sessions []string  // that the file in force lists
+	Unknown  bool      // its note is missing: what it has in force cannot be told
 	Listen   string    // where it answers over HTTP; "" if it does not
 }
 
-// keeps says whether a watcher runs that looks after s.
+// keeps says whether a watcher runs that looks after s, as far as can be told.
 func (w WatcherState) keeps(s SessionState) bool {
-	return w.PID != 0 && (slices.Contains(w.Sessions, s.Name) || s.Owner != "" && s.Owner == w.Owner)
+	return w.PID != 0 && (w.Unknown || slices.Contains(w.Sessions, s.Name) || s.Owner != "" && s.Owner == w.Owner)
+}
+
+// claim says so in words.
+func (w WatcherState) claim() string {
+	if w.Unknown {
+		return fmt.Sprintf("pid %d may keep it as %s says: which sessions it has in force cannot be told", w.PID, w.File)
+	}
+	return fmt.Sprintf("pid %d keeps it as %s says", w.PID, w.File)
 }
 
 // RelayFact is whether the file's local relay answers.

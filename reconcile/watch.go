@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"reflect"
+	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -57,7 +57,9 @@ type Watcher struct {
 	wanted  atomic.Pointer[spec.Desired] // in force
 	lock    fs.FileInfo                  // the watch lock that this process holds
 	note    home.WatchNote
-	noted   home.WatchNote // as it was last written
+
+	noting sync.Mutex
+	noted  home.WatchNote // as it shall be on disk; zero where it shall not
 
 	reviver reviver
 	telling sync.Mutex // held while Report has an event
@@ -78,6 +80,7 @@ func NewWatcher(w Watch, first Reading) *Watcher {
 	}
 	out.follow = newFollower(out.Wake)
 	out.follow.linger, out.follow.resync = w.Linger, w.Resync
+	out.follow.note, out.follow.noted = filepath.Base(w.Machine.WatchNoteFile()), out.renote
 	out.wanted.Store(first.Desired)
 	return out
 }
@@ -135,7 +138,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 		triggers, ok := w.queue.next(ctx, c)
 		switch {
 		case !ok:
-			return w.Machine.DropWatchNote()
+			return w.leave()
 		case !w.Machine.Watches(w.lock):
 			return fmt.Errorf("%s was removed: nobody is kept out of it any more", w.Machine.WatchLife())
 		case slices.Equal(triggers, []Trigger{TriggerState}) && w.follow.onlyCursors():
@@ -214,15 +217,30 @@ func (w *Watcher) remember(p Passed) error {
 	return err
 }
 
+// save leaves the note as it is now.
 func (w *Watcher) save() error {
-	if reflect.DeepEqual(w.note, w.noted) {
-		return nil
+	w.noting.Lock()
+	defer w.noting.Unlock()
+	w.noted = w.note
+	return w.Machine.WriteWatchNote(w.noted)
+}
+
+// renote makes the note again where somebody has removed or changed it: others would not know whose sessions these
+// are. The end of the next pass tries again, and says what is wrong.
+func (w *Watcher) renote() {
+	w.noting.Lock()
+	defer w.noting.Unlock()
+	if w.noted.PID != 0 {
+		_ = w.Machine.WriteWatchNote(w.noted)
 	}
-	err := w.Machine.WriteWatchNote(w.note)
-	if err == nil {
-		w.noted = w.note
-	}
-	return err
+}
+
+// leave takes the note away.
+func (w *Watcher) leave() error {
+	w.noting.Lock()
+	defer w.noting.Unlock()
+	w.noted = home.WatchNote{}
+	return w.Machine.DropWatchNote()
 }
 
 // reload takes the file as it is now; one that cannot be read or is wrong leaves the last good one in force,

@@ -161,7 +161,13 @@ func TestNote(t *testing.T) {
 	at := time.Now().Add(-time.Minute)
 	must(t, w.Machine.WriteWatchNote(home.WatchNote{Text: "by hand"}))
 	must(t, w.remember(Passed{At: at}))
-	if n := w.Machine.ReadWatchNote(); n.Text != "by hand" {
+	if n := w.Machine.ReadWatchNote(); n.Text != "one" {
+		t.Error("it is not made again")
+	}
+	before, err := os.Stat(w.Machine.WatchNoteFile())
+	must(t, err)
+	must(t, w.remember(Passed{At: at}))
+	if after, err := os.Stat(w.Machine.WatchNoteFile()); err != nil || !os.SameFile(before, after) {
 		t.Error("it is written although nothing has changed")
 	}
 	if last := w.Machine.LastPass(); !last.Equal(at) {
@@ -180,8 +186,14 @@ func TestNote(t *testing.T) {
 		n.NotifierCrashes["web"] != (home.Crash{Deaths: crashLoop, Failed: "no"}) {
 		t.Errorf("%+v", n)
 	}
-	must(t, w.Machine.DropWatchNote())
-	must(t, w.Machine.DropWatchNote())
+	must(t, os.Remove(w.Machine.WatchNoteFile()))
+	w.renote()
+	if n := w.Machine.ReadWatchNote(); n.Crashes["api"].Deaths != crashLoop {
+		t.Errorf("made again: %+v", n)
+	}
+	must(t, w.leave())
+	must(t, w.leave())
+	w.renote()
 	if n := w.Machine.ReadWatchNote(); n.PID != 0 {
 		t.Errorf("%+v", n)
 	}

@@ -6,10 +6,10 @@ import (
 )
 
 // Tells says whether a change of that file may be drift: one of CFG but for its lock, a pid record, the
-// registry. Everything else below a home changes as messages flow.
+// registry, the lock of a watcher. Everything else below a home changes as messages flow.
 func Tells(path string) bool {
 	switch filepath.Base(path) {
-	case "private.key", "agent-card.json", "trust.json", "relay.json", "daemon.pid", "notify.pid", "registry.json":
+	case "private.key", "agent-card.json", "trust.json", "relay.json", "daemon.pid", "notify.pid", "registry.json", "watch.lock":
 		return true
 	}
 	return false

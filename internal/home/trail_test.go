@@ -126,17 +126,17 @@ func TestWatchNote(t *testing.T) {
 	if got := m.ReadWatchNote(); got.PID != 7 || got.Text != n.Text || got.Refused != "bad" || got.Crashes["api"] != (Crash{5, "no room"}) {
 		t.Errorf("%+v", got)
 	}
-	info, err := os.Stat(m.watchNote())
+	info, err := os.Stat(m.WatchNoteFile())
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", info, err)
 	}
-	if err := os.WriteFile(m.watchNote(), []byte("{"), 0o600); err != nil {
+	if err := os.WriteFile(m.WatchNoteFile(), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if got := m.ReadWatchNote(); got.PID != 0 {
 		t.Errorf("a torn note says %+v", got)
 	}
-	if err := errors.Join(os.Remove(m.watchNote()), syscall.Mkfifo(m.watchNote(), 0o600)); err != nil {
+	if err := errors.Join(os.Remove(m.WatchNoteFile()), syscall.Mkfifo(m.WatchNoteFile(), 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	if got := m.ReadWatchNote(); got.PID != 0 {

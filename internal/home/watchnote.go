@@ -37,30 +37,31 @@ func (m Machine) Watches(lock fs.FileInfo) bool {
 	return err == nil && os.SameFile(now, lock)
 }
 
-func (m Machine) watchNote() string { return join(m.Root, "watch.json") }
+// WatchNoteFile is where it is, for watches.
+func (m Machine) WatchNoteFile() string { return join(m.Root, "watch.json") }
 
 // ReadWatchNote is the zero note where there is none, or none that parses: it is only news.
 func (m Machine) ReadWatchNote() WatchNote {
 	var n WatchNote
-	data, _, err := readRegular(m.watchNote())
+	data, _, err := readRegular(m.WatchNoteFile())
 	if err != nil || json.Unmarshal(data, &n) != nil {
 		return WatchNote{}
 	}
 	return n
 }
 
-// WriteWatchNote replaces the note.
+// WriteWatchNote leaves this note, and writes nothing where it is there.
 func (m Machine) WriteWatchNote(n WatchNote) error {
 	data, err := json.MarshalIndent(n, "", "  ")
 	if err != nil {
 		return err
 	}
-	return replace(m.watchNote(), append(data, '\n'), 0o600, nil)
+	return replace(m.WatchNoteFile(), append(data, '\n'), 0o600, nil)
 }
 
 // DropWatchNote removes the note of a watcher that ends as it was told.
 func (m Machine) DropWatchNote() error {
-	err := os.Remove(m.watchNote())
+	err := os.Remove(m.WatchNoteFile())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
