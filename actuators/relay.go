@@ -58,13 +58,20 @@ func (a startRelay) Do(ctx context.Context, _ reconcile.Change) (reconcile.Outco
 	return reconcile.Done, nil
 }
 
-// restartRelay replaces a relay of ours that does not answer.
+// restartRelay replaces a relay of ours that does not answer, or listens elsewhere.
 type restartRelay struct{ Site }
 
 func (a restartRelay) Do(ctx context.Context, c reconcile.Change) (reconcile.Outcome, error) {
 	dir, err := a.Machine.RelayState()
 	if err != nil {
 		return reconcile.Failed, err
+	}
+	bind := a.Desired.LocalRelay.Bind
+	if l, held, _, err := process.ReadLife(relay.LifeLock(dir)); err == nil && held && l.Bind != bind {
+		// Before the old one is stopped: nothing could take its place.
+		if err := relay.CanListen(ctx, bind); err != nil {
+			return reconcile.Failed, err
+		}
 	}
 	if _, err := a.stopHolder(ctx, relay.LifeLock(dir)); err != nil {
 		return reconcile.Failed, err

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"wirefleet.dev/wire/internal/home"
 	"wirefleet.dev/wire/spec"
@@ -41,6 +42,7 @@ func (f *differ) relays() {
 		home.Local:      f.o.Relay.Fact == RelayUp,
 		home.Federation: f.o.Federation.Fact == RelayUp,
 	}
+	f.leftRelay()
 	if start, ok := f.relayStart(); ok && needed[home.Local] {
 		f.changes = slices.Insert(f.changes, 0, start)
 		f.usable[home.Local], f.startsRelay = true, start.ID()
@@ -55,9 +57,19 @@ func (f *differ) relays() {
 
 // unusable reports a relay that apply cannot make answer; ifDown is the advice where nothing listens.
 func (f *differ) unusable(url string, r RelayState, ifDown string) {
-	switch r.Fact {
+	switch e := r.Elsewhere; r.Fact {
 	case RelayUp:
 	case RelayDown:
+		if e.PID != 0 && f.d.LocalRelay.Managed {
+			text := fmt.Sprintf("pid %d serves this machine's relay state, but on %s", e.PID, e.Bind)
+			if uses := f.uses(e); len(uses) > 0 {
+				f.block(url, "relay-elsewhere", text+", for "+strings.Join(uses, ", "),
+					"stop their daemons, or name them in the file and apply all of it; or leave the relay where it is, in the file, too")
+				break
+			}
+			f.block(url, "relay-elsewhere", text, "end it where it was started, then apply starts one here; or leave it where it is, in the file, too")
+			break
+		}
 		f.block(url, "relay-down", "nothing answers there", ifDown)
 	case RelayStranger:
 		f.block(url, "port-taken", r.Why, "stop that program, or give the relay another URL in the file")
@@ -69,14 +81,40 @@ func (f *differ) unusable(url string, r RelayState, ifDown string) {
 // relayStart is the change that makes the local relay answer, if it is ours to make.
 func (f *differ) relayStart() (Change, bool) {
 	c := Change{Kind: StartRelay, Subjects: []string{f.d.LocalRelay.URL}, Reason: Reason{"relay-down", "nothing answers there"}}
-	switch {
+	switch e := f.o.Relay.Elsewhere; {
 	case !f.d.LocalRelay.Managed:
 		return c, false
+	case f.o.Relay.Fact == RelayDown && e.PID != 0:
+		c.Kind = RestartRelay
+		c.Reason = Reason{"relay-elsewhere", fmt.Sprintf("pid %d serves on %s: the file has moved it", e.PID, e.Bind)}
+		return c, e.ByApply && len(f.uses(e)) == 0
 	case f.o.Relay.Fact == RelayHung:
 		c.Kind, c.Reason = RestartRelay, Reason{"relay-hung", f.o.Relay.Why}
 		return c, true
 	}
 	return c, f.o.Relay.Fact == RelayDown
+}
+
+// uses are the sessions that would lose the relay of this machine's state where it listens now, and get no slot where
+// the file wants it.
+func (f *differ) uses(e Elsewhere) []string {
+	out := slices.Clone(e.Uses)
+	for _, s := range f.d.Sessions {
+		have := f.o.Session(s.Name)
+		stays := !f.wants(s.Name) || f.others(s.Name) || !s.Reach.Locally()
+		if stays && len(have.Daemon.All()) > 0 && slices.ContainsFunc(have.Slots, func(slot SlotState) bool { return e.serves(slot.URL) }) {
+			out = append(out, s.Name)
+		}
+	}
+	return out
+}
+
+// leftRelay reports a relay that an apply has started and that no file names any more.
+func (f *differ) leftRelay() {
+	if e := f.o.Relay.Elsewhere; f.o.Relay.Fact == RelayUp && e.ByApply && !e.serves(f.d.LocalRelay.URL) && len(f.uses(e)) == 0 {
+		f.note(f.d.LocalRelay.URL, "relay-left", fmt.Sprintf("pid %d, started by an apply, serves on %s, which the file does not name", e.PID, e.Bind),
+			"end it, if nobody needs it")
+	}
 }
 
 // slots plans the slots that a session lacks. Without one that it must have, nothing else is planned for it.

@@ -77,7 +77,9 @@ const foreignRelayAdvice = "end it where it was started, if it shall end"
 
 func (f *differ) downRelay() {
 	url, r := f.d.LocalRelay.URL, f.o.Relay
-	switch {
+	switch e := r.Elsewhere; {
+	case e.PID != 0:
+		f.note(url, "relay-elsewhere", fmt.Sprintf("pid %d serves this machine's relay state, but on %s: left running", e.PID, e.Bind), foreignRelayAdvice)
 	case r.PID == 0:
 		if r.Fact == RelayUp {
 			f.note(url, "relay-foreign", "not started from this machine's sessions root: left running", foreignRelayAdvice)

@@ -54,6 +54,16 @@ func converged() Observed {
 	return o
 }
 
+// moveRelay makes the machine's relay, and all slots, be elsewhere.
+func (o *Observed) moveRelay(e Elsewhere) {
+	o.Relay = RelayState{Fact: RelayDown, Elsewhere: e}
+	for _, n := range []string{"api", "web", "docs"} {
+		o.edit(n, func(s *SessionState) {
+			s.Slots = []SlotState{{URL: "http://" + e.Bind, Scope: home.Local, Fact: SlotUnknown}}
+		})
+	}
+}
+
 // edit changes one session of a machine.
 func (o Observed) edit(name string, change func(*SessionState)) {
 	s := o.Sessions[name]
@@ -299,6 +309,57 @@ pair mesh: 2 edges: 2 moved
 				}
 			},
 			want: "blocked http://127.0.0.1:8771: nothing answers there\n",
+		},
+		{
+			name: "the file has moved the relay",
+			fact: func(o *Observed) { o.moveRelay(Elsewhere{PID: 40, Bind: "127.0.0.1:9", ByApply: true}) },
+			want: `
+restart relay http://127.0.0.1:8771: pid 40 serves on 127.0.0.1:9: the file has moved it
+allocate slot api on http://127.0.0.1:8771: its local slot is on another relay than http://127.0.0.1:8771 <- [restart relay http://127.0.0.1:8771]
+allocate slot web on http://127.0.0.1:8771: its local slot is on another relay than http://127.0.0.1:8771 <- [restart relay http://127.0.0.1:8771]
+allocate slot docs on http://127.0.0.1:8771: its local slot is on another relay than http://127.0.0.1:8771 <- [restart relay http://127.0.0.1:8771]
+pair mesh: 3 edges: 3 moved
+`,
+		},
+		{
+			name: "one that others use stays where it is",
+			fact: func(o *Observed) {
+				o.moveRelay(Elsewhere{PID: 40, Bind: "127.0.0.1:9", ByApply: true, Uses: []string{"old"}})
+			},
+			want: `
+blocked http://127.0.0.1:8771: pid 40 serves this machine's relay state, but on 127.0.0.1:9, for old
+blocked api: its local slot is on another relay than http://127.0.0.1:8771, and the relay cannot be used
+blocked web: its local slot is on another relay than http://127.0.0.1:8771, and the relay cannot be used
+blocked docs: its local slot is on another relay than http://127.0.0.1:8771, and the relay cannot be used
+`,
+		},
+		{
+			name: "for --only leaves them there, too",
+			opt:  Options{Only: []string{"api"}},
+			fact: func(o *Observed) { o.moveRelay(Elsewhere{PID: 40, Bind: "127.0.0.1:9", ByApply: true}) },
+			want: `
+blocked http://127.0.0.1:8771: pid 40 serves this machine's relay state, but on 127.0.0.1:9, for web, docs
+blocked api: its local slot is on another relay than http://127.0.0.1:8771, and the relay cannot be used
+`,
+		},
+		{
+			name: "and one that no apply has started",
+			fact: func(o *Observed) { o.moveRelay(Elsewhere{PID: 40, Bind: "127.0.0.1:9"}) },
+			want: `
+blocked http://127.0.0.1:8771: pid 40 serves this machine's relay state, but on 127.0.0.1:9
+blocked api: its local slot is on another relay than http://127.0.0.1:8771, and the relay cannot be used
+blocked web: its local slot is on another relay than http://127.0.0.1:8771, and the relay cannot be used
+blocked docs: its local slot is on another relay than http://127.0.0.1:8771, and the relay cannot be used
+`,
+		},
+		{
+			name: "the relay is there, and one of an earlier file, too",
+			fact: func(o *Observed) { o.Relay.Elsewhere = Elsewhere{PID: 41, Bind: "127.0.0.1:9", ByApply: true} },
+			want: "note http://127.0.0.1:8771: pid 41, started by an apply, serves on 127.0.0.1:9, which the file does not name\n",
+		},
+		{
+			name: "by another name of this machine it is the same",
+			fact: func(o *Observed) { o.Relay.Elsewhere = Elsewhere{PID: 40, Bind: "localhost:8771", ByApply: true} },
 		},
 		{
 			name: "a half edge, a stale one and a stranger's",

@@ -87,6 +87,9 @@ func sides(d *spec.Desired, o Observed, c Change) (wanted, seen string) {
 	w := sessionOf(d, c.Subjects[0])
 	switch c.Kind {
 	case StartRelay, RestartRelay:
+		if c.Reason.Code == "relay-elsewhere" {
+			return "relay on " + d.LocalRelay.Bind, "relay on " + o.Relay.Elsewhere.Bind
+		}
 		return "relay up", "relay " + string(o.Relay.Fact)
 	case CreateSession:
 		return "session whole", "session " + string(have.Home)
@@ -193,7 +196,7 @@ func ofReport(o Observed, r Report) Difference {
 		x.Wanted, x.Seen = "session whole", "session "+string(have.Home)
 	case "home-twin":
 		x.Wanted, x.Seen = "an identity of its own", "that of another session"
-	case "relay-down", "relay-silent", "port-taken":
+	case "relay-down", "relay-silent", "relay-elsewhere", "port-taken":
 		x.Sessions = nil
 		x.Wanted, x.Seen = "relay up", "relay "+strings.TrimPrefix(strings.ReplaceAll(r.Reason.Code, "port-taken", "stranger"), "relay-")
 	case "slot-blocked":

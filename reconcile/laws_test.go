@@ -62,6 +62,12 @@ func genScene(t *rapid.T) scene {
 	sc.o = Observed{Now: now, Sessions: map[string]SessionState{}, ByCwd: map[string]string{}}
 	sc.o.Relay.Fact = rapid.SampledFrom([]RelayFact{RelayUp, RelayUp, RelayDown, RelayStranger, RelaySilent}).Draw(t, "relay")
 	sc.o.Federation.Fact = rapid.SampledFrom([]RelayFact{RelayUp, RelayUp, RelayDown, RelaySilent}).Draw(t, "federation")
+	if sc.o.Relay.Fact != RelayUp && rapid.IntRange(0, 2).Draw(t, "relay elsewhere") == 0 {
+		sc.o.Relay.Elsewhere = Elsewhere{
+			PID: 9, Bind: "127.0.0.1:9", ByApply: rapid.Bool().Draw(t, "elsewhere by apply"),
+			Uses: rapid.SampledFrom([][]string{nil, nil, {"old"}}).Draw(t, "elsewhere uses"),
+		}
+	}
 	since := now.Add(-time.Duration(rapid.IntRange(0, 300).Draw(t, "relay age")) * time.Second)
 	sc.o.Relay.Since = &since
 	var whole []string
@@ -187,7 +193,10 @@ func (sc scene) obey(p Plan) Observed {
 			s = o.Session(name)
 		}
 		switch c.Kind {
-		case StartRelay:
+		case StartRelay, RestartRelay:
+			if c.Kind == StartRelay && o.Relay.Elsewhere.PID != 0 {
+				continue // it has this machine's relay state
+			}
 			o.Relay = RelayState{Fact: RelayUp, Since: &now, ByApply: true, PID: 8}
 			for n, fact := range sc.hidden {
 				st := o.Session(n)
@@ -472,6 +481,10 @@ func TestLawStopsWithReason(t *testing.T) {
 			case RestartNotify:
 				if !w.Notify || len(s.Notify.All()) == 0 {
 					t.Fatalf("%v of %+v", c, s)
+				}
+			case RestartRelay:
+				if e := sc.o.Relay.Elsewhere; !e.ByApply || len(e.Uses) > 0 || sc.o.Relay.Fact != RelayDown {
+					t.Fatalf("%v of %+v", c, sc.o.Relay)
 				}
 			case StopAll, StopRelay:
 				t.Fatalf("%v in a plan of apply", c)

@@ -112,7 +112,10 @@ func (ob Observer) Observe(ctx context.Context) (Observed, error) {
 	ob.leftovers(o.Sessions, table)
 	ob.slots(probes, &o, survey)
 	o.Mesh = meshOf(survey)
-	o.Relay.OtherUses = ob.otherUses(sessions, states)
+	o.Relay.OtherUses = ob.otherUses(sessions, states, func(url string) bool { return url == ob.Desired.LocalRelay.URL })
+	if o.Relay.Elsewhere.PID != 0 {
+		o.Relay.Elsewhere.Uses = ob.otherUses(sessions, states, o.Relay.Elsewhere.serves)
+	}
 	return o, ctx.Err()
 }
 
@@ -148,7 +151,11 @@ func (ob Observer) relay(ctx context.Context) RelayState {
 		return r
 	}
 	life, held, proven, err := process.ReadLife(relay.LifeLock(dir))
-	if err != nil || !held || !proven || life.Bind != bind {
+	if err != nil || !held || !proven {
+		return r
+	}
+	if life.Bind != bind {
+		r.Elsewhere = Elsewhere{PID: life.PID, Bind: life.Bind, ByApply: life.StartedBy == StartedByApply}
 		return r
 	}
 	r.PID, r.StartTicks, r.ByApply = life.PID, life.StartTicks, life.StartedBy == StartedByApply
@@ -461,8 +468,8 @@ func meshOf(survey *pairing.Survey) Mesh {
 	return mesh
 }
 
-// otherUses are the sessions outside the file with a live daemon and a slot on the file's local relay.
-func (ob Observer) otherUses(sessions []home.Session, states []SessionState) []string {
+// otherUses are the sessions outside the file with a live daemon and a slot on a relay.
+func (ob Observer) otherUses(sessions []home.Session, states []SessionState, on func(url string) bool) []string {
 	listed := make(map[string]bool, len(ob.Desired.Sessions))
 	for _, s := range ob.Desired.Sessions {
 		listed[s.Name] = true
@@ -476,7 +483,7 @@ func (ob Observer) otherUses(sessions []home.Session, states []SessionState) []s
 		if err != nil {
 			continue
 		}
-		if slices.ContainsFunc(rf.Self(), func(e home.Endpoint) bool { return trim(e.RelayURL) == ob.Desired.LocalRelay.URL }) {
+		if slices.ContainsFunc(rf.Self(), func(e home.Endpoint) bool { return on(trim(e.RelayURL)) }) {
 			names = append(names, s.Name)
 		}
 	}

@@ -2,7 +2,9 @@ package reconcile
 
 import (
 	"fmt"
+	"net"
 	"slices"
+	"strings"
 	"time"
 
 	"wirefleet.dev/wire/internal/census"
@@ -94,6 +96,22 @@ type RelayState struct {
 	PID        int        // proven; 0 otherwise
 	StartTicks uint64     // of the proven process
 	OtherUses  []string   // sessions outside the file with a live daemon and a slot on it
+	Elsewhere  Elsewhere
+}
+
+// Elsewhere is the relay of this machine's own state where it listens on another address than the file's; the zero
+// value is one that does not. There is one for each state.
+type Elsewhere struct {
+	PID     int
+	Bind    string // HOST:PORT
+	ByApply bool
+	Uses    []string // sessions outside the file with a live daemon and a slot on it
+}
+
+// serves says whether a relay URL is the one that it listens on, by whatever name of this machine.
+func (e Elsewhere) serves(url string) bool {
+	_, port, err := net.SplitHostPort(e.Bind)
+	return err == nil && pairing.OnLoopback(url) && strings.HasSuffix(trim(url), ":"+port)
 }
 
 // HomeFact is how much of an identity a session's home holds; doctor takes the same fact.

@@ -79,6 +79,19 @@ func checkLoopback(addrs []netip.Addr) error {
 
 func isLoopback(a netip.Addr) bool { return a.IsLoopback() && !a.Is4In6() }
 
+// CanListen says why a relay could not listen at a bind string now; nil if it could.
+func CanListen(ctx context.Context, bind string) error {
+	addrs, err := bindAddrs(ctx, bind)
+	if err != nil {
+		return err
+	}
+	l, err := listen(ctx, bind, addrs)
+	if err != nil {
+		return err
+	}
+	return l.Close()
+}
+
 // listen binds the first of addrs that can be bound, at the port of the bind string.
 func listen(ctx context.Context, bind string, addrs []netip.Addr) (net.Listener, error) {
 	i := strings.LastIndexByte(bind, ':')

@@ -66,6 +66,21 @@ func TestBindStrings(t *testing.T) {
 	}
 }
 
+// TestCanListen: it says whether, and leaves nothing behind.
+func TestCanListen(t *testing.T) {
+	first := start(t, stateDir(t))
+	for _, bind := range []string{first.addr, "127.0.0.1", "192.0.2.1:8771"} {
+		if err := CanListen(t.Context(), bind); err == nil {
+			t.Errorf("%s: it could", bind)
+		}
+	}
+	for range 2 {
+		if err := CanListen(t.Context(), "127.0.0.1:0"); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // An occupied port is an error that leaves the directory behind, and the life lock free.
 func TestPortTaken(t *testing.T) {
 	first := start(t, stateDir(t))
