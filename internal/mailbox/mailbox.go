@@ -25,6 +25,7 @@ type Box struct {
 	relay *client.Client
 	mute  mute
 	proof proof
+	order order
 
 	pull  sync.Mutex // guards what follows against the endpoints of one Pull
 	keys  *agents    // for verification

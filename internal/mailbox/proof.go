@@ -65,9 +65,13 @@ func (p *proof) doubted() int {
 	return p.doubts
 }
 
-// Doubt has the next Push ask the slots at a relay whether they still have what they took: for a caller that saw
-// the relay go and come back. It may be called beside everything else.
-func (b *Box) Doubt(url string) { b.proof.doubt(url) }
+// Doubt has the next Push ask the slots at a relay whether they still have what they took, and the next Pull read
+// the own slots there from their start: for a caller that saw the relay go and come back. It may be called beside
+// everything else.
+func (b *Box) Doubt(url string) {
+	b.proof.doubt(url)
+	b.order.doubt(url)
+}
 
 // prove asks each slot whether it has the lines that it took, by posting the first and the last of them once
 // more: the answer is "duplicate". One that stores such a line has lost what it had, so all of it goes out again,

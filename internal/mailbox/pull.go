@@ -162,6 +162,7 @@ type part struct {
 	endpoint home.Endpoint
 	cursor   string // what the relay is asked to go on from
 	stored   string // what relay.json says
+	doubts   int    // of its relay, when it began
 
 	written  []Written
 	rejected []Rejected
@@ -180,11 +181,52 @@ type passed struct {
 }
 
 func (b *Box) part(e home.Endpoint, stored string) part {
-	p := part{endpoint: e, cursor: stored, stored: stored}
-	if t, ok := b.tails[e.SlotID]; ok && t.stored == stored {
+	doubts, doubted := b.order.doubted(e)
+	p := part{endpoint: e, cursor: stored, stored: stored, doubts: doubts}
+	switch t, ok := b.tails[e.SlotID]; {
+	case doubted:
+		p.cursor = ""
+		delete(b.tails, e.SlotID)
+	case ok && t.stored == stored:
 		p.cursor = t.since
 	}
 	return p
+}
+
+// order knows which slots may not be in the order any more in which they were read. One that lost what it had
+// gets it again from whoever sent it, in any order: the event at the cursor comes after some that were never
+// read, and to go on from it would step over them. So a slot at a relay that was away is read from its start
+// once; what the inbox has is dropped. Until something was there to read, the cursor leads nowhere. Elsewhere a
+// stream ends for many reasons, and a slot may be long: there the cursor is believed.
+type order struct {
+	mu     sync.Mutex
+	doubts map[string]int // of each relay, by URL
+	read   map[slotAt]int // with how many doubts a slot was read from its start
+}
+
+func (o *order) doubt(url string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.doubts == nil {
+		o.doubts, o.read = map[string]int{}, map[slotAt]int{}
+	}
+	o.doubts[url]++
+}
+
+func (o *order) doubted(e home.Endpoint) (doubts int, yes bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	doubts = o.doubts[e.RelayURL]
+	return doubts, e.Scope == home.Local && o.read[at(e)] < doubts
+}
+
+// trust says that the cursor is an event of the slot as it was after so many doubts.
+func (o *order) trust(e home.Endpoint, doubts int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.read[at(e)] < doubts {
+		o.read[at(e)] = doubts
+	}
 }
 
 func (b *Box) pullEndpoint(ctx context.Context, p *part) {
@@ -225,6 +267,7 @@ func (b *Box) pullEndpoint(ctx context.Context, p *part) {
 		if next != "" {
 			been[next] = true
 			p.cursor = next
+			b.order.trust(p.endpoint, p.doubts)
 		}
 	}
 }

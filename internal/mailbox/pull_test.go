@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -52,6 +53,44 @@ func TestPullCrash(t *testing.T) {
 		}
 	}
 	w.wantInbox("web", "api", bodies(3)...)
+}
+
+// TestPullEmptiedSlot: a slot that lost what it had gets it again in another order, so that what was never read
+// may come before the event at the cursor.
+func TestPullEmptiedSlot(t *testing.T) {
+	for name, between := range map[string]func(w *world, web *Box){
+		"read when all is back":        func(*world, *Box) {},
+		"read while it is empty, too":  func(w *world, web *Box) { w.pull(web) },
+		"doubted twice while it is so": func(w *world, web *Box) { w.pull(web); web.Doubt(w.relay.URL()); w.pull(web) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, "api", "web", "doc")
+			for _, peer := range []string{"api", "doc"} {
+				w.pin("web", peer)
+				w.pin(peer, "web")
+			}
+			read, unread := w.event("api", "read"), w.event("doc", "unread")
+			web := w.box("web")
+			w.post("web", read)
+			w.pull(web)
+			w.relay.Stop()
+			check(os.Remove(filepath.Join(w.relay.Dir, "slots", w.self("web")[0].SlotID+".jsonl")))
+			w.relay.Start()
+			web.Doubt(w.relay.URL())
+			between(w, web)
+			w.post("web", unread, read)
+			w.pull(web)
+			w.wantInbox("web", "doc", "unread")
+			w.wantInbox("web", "api", "read")
+			if res := w.pull(web); res.TotalSeen != 0 {
+				t.Errorf("read from the start for ever: %+v", res)
+			}
+			w.post("web", w.event("doc", "next"))
+			if res := w.pull(web); res.TotalSeen != 1 || len(res.Written) != 1 {
+				t.Errorf("%+v", res)
+			}
+		})
+	}
 }
 
 // TestPullOthersAppend: the index follows what another process appends, and a file that is replaced.
