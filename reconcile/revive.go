@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -191,7 +192,7 @@ func (t *turn) take(ctx context.Context) (release func(), err error) {
 	select {
 	case t.gate <- struct{}{}:
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return nil, t.late(ctx)
 	}
 	defer func() { <-t.gate }()
 	if t.n == 0 {
@@ -201,6 +202,19 @@ func (t *turn) take(ctx context.Context) (release func(), err error) {
 	}
 	t.n++
 	return t.release, nil
+}
+
+// late is why the turn did not come: somebody else of this process has the gate, and waits for the lock as well, whose
+// error names the one that has it.
+func (t *turn) late(ctx context.Context) error {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		unlock, err := t.lock(ctx)
+		if err != nil {
+			return err
+		}
+		unlock()
+	}
+	return ctx.Err()
 }
 
 // release does not wait for long: who has the gate for long waits for a lock that we do not have.

@@ -234,6 +234,13 @@ func TestTurn(t *testing.T) {
 	if _, err := turn.take(ctx); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
+	// Whose time is up says who has the lock, as if it had been the one to wait for it.
+	refuse = no
+	ctx, cancel = context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
+	defer cancel()
+	if _, err := turn.take(ctx); !errors.Is(err, no) {
+		t.Error(err)
+	}
 }
 
 // The end of the pass, when everybody is watched whom it has seen, may be far.
