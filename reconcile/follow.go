@@ -28,6 +28,8 @@ type follower struct {
 	resync time.Duration
 	passes string // the name of a file whose touching wakes, too: how others learn of a watcher's passes
 
+	newMoves func(tell func()) (*moves, error)
+
 	note  string // the name of another file, of which nobody but noted is told
 	noted func()
 
@@ -51,7 +53,7 @@ type proc struct {
 
 func newFollower(ask func(Trigger)) *follower {
 	return &follower{
-		ask: ask, spec: map[string]bool{}, ways: map[string]bool{}, dirs: map[string]fs.FileInfo{}, moved: map[string]bool{}, fixed: map[string][sha256.Size]byte{},
+		ask: ask, newMoves: newMoves, spec: map[string]bool{}, ways: map[string]bool{}, dirs: map[string]fs.FileInfo{}, moved: map[string]bool{}, fixed: map[string][sha256.Size]byte{},
 		procs: map[proc]*process.Proc{}, relays: map[string]context.CancelFunc{},
 	}
 }
@@ -86,13 +88,8 @@ func (f *follower) watchFiles(path string, dirs []string) (fresh bool, err error
 		}
 		go f.run(f.files)
 	}
-	if f.moves == nil {
-		if f.moves, err = newMoves(func() { f.ask(TriggerPlace) }); err != nil {
-			return false, err
-		}
-	}
 	want, above := f.places(path, dirs)
-	err = f.moves.follow(above)
+	err = f.followMoves(above)
 	for d := range f.dirs {
 		if _, ok := want[d]; !ok {
 			f.unwatch(d)
@@ -117,6 +114,18 @@ func (f *follower) watchFiles(path string, dirs []string) (fresh bool, err error
 		}
 	}
 	return fresh, err
+}
+
+// followMoves follows what is above the watched directories. Where the system grants no watch for that, the others stay.
+func (f *follower) followMoves(above []string) error {
+	if f.moves == nil {
+		m, err := f.newMoves(func() { f.ask(TriggerPlace) })
+		if err != nil {
+			return err
+		}
+		f.moves = m
+	}
+	return f.moves.follow(above)
 }
 
 // places are the directories in which names matter, and those above whose own place matters. Each is a path without a

@@ -236,6 +236,24 @@ func TestFollowsWhatIsAbove(t *testing.T) {
 	e.first(t, TriggerState, func() { put(t, m.RegistryFile(), "") })
 }
 
+// A system that grants no watch for what is above grants the others all the same.
+func TestFollowsWithoutWhatIsAbove(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "wire.yaml")
+	f, e := follow(t)
+	none := errors.New("too many open files")
+	f.newMoves = func(func()) (*moves, error) { return nil, none }
+	if _, err := f.watchFiles(file, nil); !errors.Is(err, none) {
+		t.Error(err)
+	}
+	put(t, file, "")
+	e.hear(t, TriggerFile)
+
+	// And it is asked again.
+	f.newMoves = newMoves
+	_, err := f.watchFiles(file, nil)
+	must(t, err)
+}
+
 func TestFollowsState(t *testing.T) {
 	m := home.Machine{Root: filepath.Join(t.TempDir(), "sessions")}
 	s := m.Session("api")
