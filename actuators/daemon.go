@@ -66,6 +66,11 @@ func (s Site) serve(ctx context.Context, w spec.Session) (reconcile.Outcome, err
 
 func (s Site) spawn(ctx context.Context, w spec.Session) (process.Readiness, error) {
 	h := s.home(w.Name)
+	if h.Initialized() { // its log goes where somebody may have removed everything since the plan was made
+		if err := h.Ensure(); err != nil {
+			return process.Readiness{}, err
+		}
+	}
 	seconds := strconv.Itoa(max(1, int(w.Interval/time.Second)))
 	return process.Spawn(ctx, process.Spec{
 		Args: []string{"daemon", "--interval", seconds},

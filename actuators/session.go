@@ -24,7 +24,11 @@ func (a createSession) Do(ctx context.Context, c reconcile.Change) (reconcile.Ou
 	_, keyErr := s.ReadKey()
 	_, cardErr := s.ReadCard()
 	fresh := errors.Is(keyErr, fs.ErrNotExist) && errors.Is(cardErr, fs.ErrNotExist)
-	if err := s.Ensure(); err != nil {
+	lacks, err := s.Lacks()
+	if err == nil {
+		err = s.Ensure()
+	}
+	if err != nil {
 		return reconcile.Failed, err
 	}
 	if m, err := s.ReadManaged(); err != nil {
@@ -36,7 +40,7 @@ func (a createSession) Do(ctx context.Context, c reconcile.Change) (reconcile.Ou
 		}
 	}
 	changed, err := enroll.Complete(ctx, s, enroll.Person{Handle: s.Name})
-	return outcome(changed, err)
+	return outcome(changed || lacks != "", err)
 }
 
 // allocateSlot gives a session a mailbox on the change's relay in place of the one it has of that scope.

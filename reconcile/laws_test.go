@@ -80,7 +80,7 @@ func genScene(t *rapid.T) scene {
 		if st.Home != HomeAbsent || len(st.Daemon.Others) > 0 {
 			sc.o.Sessions[name] = st
 		}
-		if st.Home == HomeWhole && name[0] == 's' {
+		if st.named() && name[0] == 's' {
 			whole = append(whole, name)
 		}
 		if rapid.Bool().Draw(t, "registered") {
@@ -118,7 +118,7 @@ func (sc scene) genSession(t *rapid.T, name string) SessionState {
 	if st.Home == HomeWhole && rapid.IntRange(0, 3).Draw(t, "remains") == 0 {
 		st.Remains = Remains{Answered: []string{"x"}, Stray: []string{"y@z.jsonl"}, Record: "generated"}
 	}
-	if st.Home == HomeWhole {
+	if st.Home == HomeWhole || st.Home == HomePartial && rapid.Bool().Draw(t, "only a directory is missing") {
 		st.DID = "did:wire:" + name + "-00000000"
 	}
 	if rapid.Bool().Draw(t, "marked") {
@@ -126,7 +126,7 @@ func (sc scene) genSession(t *rapid.T, name string) SessionState {
 		st.StartedByApply = rapid.Bool().Draw(t, "by apply")
 		st.NotifyByApply = rapid.Bool().Draw(t, "notifier by apply")
 	}
-	if st.Home == HomeWhole {
+	if st.named() {
 		st.Slots = sc.genSlots(t, name)
 		if sc.o.Federation.Fact == RelayUp {
 			st.Claim.Fact = rapid.SampledFrom([]ClaimFact{ClaimGood, ClaimGood, ClaimAbsent, ClaimStale, ClaimTaken, ClaimUnknown}).Draw(t, "claim")
@@ -143,6 +143,11 @@ func (sc scene) genSession(t *rapid.T, name string) SessionState {
 	st.Crash, st.NotifyCrash = genCrash(t), genCrash(t)
 	st.Pairing = rapid.SampledFrom([]string{"", "", "a pairing is in flight"}).Draw(t, "pairing")
 	return st
+}
+
+// named says whether a session is in the mesh: whole, or some of what can be made anew is missing.
+func (s SessionState) named() bool {
+	return s.Home == HomeWhole || s.Home == HomePartial && s.DID != ""
 }
 
 func genCrash(t *rapid.T) Crash {
@@ -219,7 +224,9 @@ func (sc scene) obey(p Plan) Observed {
 		case DropRequests:
 			s.Remains.Answered = nil
 		case CreateSession:
-			s.Home, s.DID = HomeWhole, "did:wire:"+name+"-11111111"
+			if s.Home = HomeWhole; s.DID == "" {
+				s.DID = "did:wire:" + name + "-11111111"
+			}
 		case AllocateSlot:
 			scope := home.Local
 			if c.Relay == sc.d.Federation.URL {
@@ -282,7 +289,7 @@ func (sc scene) obey(p Plan) Observed {
 	}
 	var whole []string
 	for _, n := range o.Names() {
-		if o.Sessions[n].Home == HomeWhole && n[0] == 's' {
+		if o.Sessions[n].named() && n[0] == 's' {
 			whole = append(whole, n)
 		}
 	}

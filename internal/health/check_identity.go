@@ -18,6 +18,9 @@ func (e *exam) identity() []Check {
 		out = append(out, e.finding(v, id, fix, format, args...))
 	}
 	fact, did, why := keyAndCard(e.Session)
+	if fact == HomeWhole {
+		fact, why = directories(e.Session)
+	}
 	switch {
 	case fact == HomePartial && did == "":
 		add(Warn, "`wire up <handle>@<relay>`, or `wire session new` for the working directory", "not initialized: %s", why)

@@ -36,7 +36,19 @@ func Identity(s home.Session) (fact HomeFact, did, why string) {
 			return HomePartial, did, "trust.json is missing or empty"
 		}
 	}
-	return HomeWhole, did, ""
+	fact, why = directories(s)
+	return fact, did, why
+}
+
+// directories says whether all are there that a daemon, and whoever sends, has to find.
+func directories(s home.Session) (fact HomeFact, why string) {
+	switch lacks, err := s.Lacks(); {
+	case err != nil:
+		return HomeBroken, err.Error()
+	case lacks != "":
+		return HomePartial, "its " + lacks + " directory is missing"
+	}
+	return HomeWhole, ""
 }
 
 // keyAndCard is Identity without a look at whom it trusts.

@@ -34,6 +34,25 @@ func (s Session) Ensure() error {
 	})
 }
 
+// Lacks names one of the directories that Ensure makes and that is not there; "" if all are. An error is something else in
+// the place of one.
+func (s Session) Lacks() (string, error) {
+	for _, dir := range []struct{ path, name string }{
+		{s.cfg, "configuration"}, {s.st, "state"}, {s.InboxDir(), "inbox"}, {s.OutboxDir(), "outbox"},
+	} {
+		info, err := os.Stat(dir.path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return dir.name, nil
+		case err != nil:
+			return "", err
+		case !info.IsDir():
+			return "", &FileError{dir.path, errors.New("no directory")}
+		}
+	}
+	return "", nil
+}
+
 // CheckOwned is an error unless this user owns the home, CFG and the files in it and no other can write
 // them (design.md section 6); group-writable is reported by loose, for Ensure tightens it. Links are judged
 // by what they lead to.

@@ -298,3 +298,36 @@ func TestSmallReadersVector(t *testing.T) {
 		t.Errorf("no key: %v, reference: %q", err, want)
 	}
 }
+
+// TestLacks: the first of the directories that is not there, and what is none.
+func TestLacks(t *testing.T) {
+	s := At(t.TempDir())
+	lacks := func(want string) {
+		t.Helper()
+		if got, err := s.Lacks(); got != want || err != nil {
+			t.Errorf("%q, %v, want %q", got, err, want)
+		}
+	}
+	lacks("configuration")
+	for _, gone := range []struct{ path, name string }{{s.OutboxDir(), "outbox"}, {s.InboxDir(), "inbox"}, {s.st, "state"}, {s.cfg, "configuration"}} {
+		if err := s.Ensure(); err != nil {
+			t.Fatal(err)
+		}
+		lacks("")
+		if err := os.RemoveAll(gone.path); err != nil {
+			t.Fatal(err)
+		}
+		lacks(gone.name)
+	}
+	if err := s.Ensure(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(s.InboxDir()); err != nil {
+		t.Fatal(err)
+	}
+	write(t, s.InboxDir(), "a file")
+	var bad *FileError
+	if got, err := s.Lacks(); got != "" || !errors.As(err, &bad) || bad.Path != s.InboxDir() {
+		t.Errorf("%q, %v", got, err)
+	}
+}
