@@ -76,12 +76,18 @@ func (s specText) String() string {
 	return b.String()
 }
 
-func newWorld(set Setting, verbose bool) (*world, error) {
+// newWorld builds wire and writes the file; nothing runs yet, and of what fails nothing stays.
+func newWorld(set Setting, verbose bool) (w *world, err error) {
 	dir, err := os.MkdirTemp("", "storm.")
 	if err != nil {
 		return nil, err
 	}
-	w := &world{
+	defer func() {
+		if err != nil {
+			_ = os.RemoveAll(dir)
+		}
+	}()
+	w = &world{
 		set: set, verbose: verbose, dir: dir, bin: filepath.Join(dir, "bin", "wire"), file: filepath.Join(dir, "wire.yaml"),
 		began: time.Now(), keys: map[string][]byte{}, broken: map[thing]int{}, rows: map[thing]int{}, out: os.Stderr,
 	}
