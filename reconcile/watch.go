@@ -200,7 +200,6 @@ func (w *Watcher) attend(ctx context.Context, p *Passed) {
 		w.Wake(TriggerState)
 	}
 	p.Hampered = err
-	w.follow.watchProcesses(names(w.Wanted()), p.Observed)
 	w.follow.watchRelays(ctx, strangers(w.Wanted(), p.Observed))
 }
 
@@ -348,6 +347,7 @@ func (w *Watcher) runner() (Runner, *Observed) {
 		if err == nil {
 			o = w.enterSeen(ob, o)
 			*seen = o
+			w.follow.watchProcesses(names(d), o) // the end of the pass may be far
 		}
 		return o, err
 	}
