@@ -13,7 +13,7 @@ import (
 
 // How a watcher brings daemons back that keep dying.
 const (
-	firstWait   = 200 * time.Millisecond // before the second start in a row; the first is at once
+	firstWait   = 200 * time.Millisecond // before the second revival in a row; the first is at once
 	longestWait = 30 * time.Second
 	steady      = 10 * time.Second // a daemon that was ready this long starts afresh
 	crashLoop   = 5                // deaths without that
@@ -45,7 +45,6 @@ type life struct {
 
 	known  bool      // there was one before: the next is a restart
 	deaths int       // in a row, without a steady life
-	starts int       // likewise
 	died   time.Time // the last of them
 	why    string    // the last start failed; "" if it became ready
 	failed bool      // it was replaced and its successor did not become ready
@@ -103,7 +102,7 @@ func (l *life) see(d *census.Daemon, now time.Time) {
 // rest forgets the deaths before a steady life.
 func (l *life) rest(now time.Time) {
 	if now.Sub(l.ready) >= steady {
-		l.deaths, l.starts = 0, 0
+		l.deaths = 0
 	}
 }
 
@@ -118,7 +117,6 @@ func (l *life) end(now time.Time) {
 func (b *backoff) began(name string, now time.Time) (again bool) {
 	l := b.of(name)
 	again = l.known
-	l.starts++
 	l.alive, l.known, l.pid, l.ready, l.why = true, true, 0, now, ""
 	return again
 }
@@ -126,7 +124,6 @@ func (b *backoff) began(name string, now time.Time) (again bool) {
 // fell is a start that did not become ready, and why: it counts as a death.
 func (b *backoff) fell(name string, now time.Time, why error) {
 	l := b.of(name)
-	l.starts++
 	l.alive, l.pid = false, 0
 	l.deaths++
 	l.died, l.why = now, startFailure(why)
@@ -162,10 +159,10 @@ func (b *backoff) stopped(name string) { delete(b.by, name) }
 
 // next is when a dead one may be started.
 func (l *life) next() time.Time {
-	if l.starts == 0 {
+	if l.deaths <= 1 {
 		return time.Time{}
 	}
-	return l.died.Add(min(longestWait, firstWait<<min(l.starts-1, 10)))
+	return l.died.Add(min(longestWait, firstWait<<min(l.deaths-2, 10)))
 }
 
 // crashing are those that keep dying, by session.

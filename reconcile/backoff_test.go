@@ -111,6 +111,30 @@ func TestBackoffWaits(t *testing.T) {
 	}
 }
 
+// A daemon that has just been started for the first time is back at once like any other.
+func TestFirstDeathDoesNotWait(t *testing.T) {
+	b := newBench()
+	b.run("web")
+	b.obey("api", true)
+	b.look()
+	var waits []time.Duration
+	for range 3 {
+		b.kill("api")
+		if starts, _, next, _ := b.look(); !slices.Equal(starts, []string{"api"}) {
+			waits = append(waits, next.Sub(b.now))
+			b.now = next
+			b.look()
+		} else {
+			waits = append(waits, 0)
+		}
+		b.obey("api", true)
+		b.look()
+	}
+	if want := []time.Duration{0, firstWait, 2 * firstWait}; !slices.Equal(waits, want) {
+		t.Errorf("waits %v, want %v", waits, want)
+	}
+}
+
 // Ten seconds of readiness start afresh, less do not.
 func TestBackoffForgets(t *testing.T) {
 	for _, c := range []struct {
