@@ -33,21 +33,23 @@ type RelayStatus struct {
 
 // SessionStatus is one session of the file.
 type SessionStatus struct {
-	Name          string
-	State         string // a HomeFact
-	Why           string
-	DID           string
-	Daemon        DaemonFact
-	DaemonPID     int // 0: none
-	DaemonVersion string
-	DaemonWhy     string // why none
-	Notify        DaemonFact
-	NotifyPID     int // 0: none
-	NotifyWhy     string
-	Slot          string // a SlotFact, or "absent"
-	LastPull      *time.Time
-	PeersHealthy  int // edges whose two pins are good
-	PeersWanted   int
+	Name           string
+	State          string // a HomeFact
+	Why            string
+	DID            string
+	Daemon         DaemonFact
+	DaemonPID      int    // 0: none
+	DaemonVersion  string // "" if it is not known
+	DaemonInterval int    // seconds; 0 if it is not known
+	ByReference    bool   // that daemon is one of the reference's
+	DaemonWhy      string // why none
+	Notify         DaemonFact
+	NotifyPID      int // 0: none
+	NotifyWhy      string
+	Slot           string // a SlotFact, or "absent"
+	LastPull       *time.Time
+	PeersHealthy   int // edges whose two pins are good
+	PeersWanted    int
 }
 
 // DaemonFact is in one word who serves a session.
@@ -138,9 +140,11 @@ func statusOf(d *spec.Desired, w spec.Session, have SessionState, wanted, health
 	}
 	switch {
 	case have.Daemon.Ours != nil:
-		s.DaemonPID, s.DaemonVersion = have.Daemon.Ours.PID, have.Daemon.Ours.Build
+		dm := have.Daemon.Ours
+		s.DaemonPID, s.DaemonVersion, s.DaemonInterval = dm.PID, dm.Build, dm.Interval
 	case len(have.Daemon.Others) > 0:
-		s.DaemonPID, s.DaemonVersion = have.Daemon.Others[0].PID, "of the reference"
+		dm := have.Daemon.Others[0]
+		s.DaemonPID, s.DaemonVersion, s.DaemonInterval, s.ByReference = dm.PID, dm.Version, dm.Interval, true
 	case have.Daemon.Unknown != "":
 		s.DaemonWhy = have.Daemon.Unknown
 	}

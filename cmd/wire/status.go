@@ -59,6 +59,9 @@ func (a *app) printStatus(st reconcile.Status) {
 		switch {
 		case s.DaemonPID != 0:
 			daemon = fmt.Sprintf("pid %d", s.DaemonPID)
+			if s.ByReference {
+				daemon += " of the reference"
+			}
 			if s.DaemonVersion != "" {
 				daemon += " " + s.DaemonVersion
 			}
@@ -110,10 +113,11 @@ func ago(now, then time.Time) string {
 func fleetDocument(st reconcile.Status) any {
 	type session struct {
 		Daemon struct {
-			PID     int    `json:"pid"`
-			State   string `json:"state"`
-			Version string `json:"version"`
-			Why     string `json:"why"`
+			Interval int    `json:"interval"` // seconds; 0 if it is not known
+			PID      int    `json:"pid"`
+			State    string `json:"state"`
+			Version  string `json:"version"`
+			Why      string `json:"why"`
 		} `json:"daemon"`
 		DID      string     `json:"did"`
 		LastPull *time.Time `json:"last_pull"`
@@ -136,6 +140,7 @@ func fleetDocument(st reconcile.Status) any {
 		j := &sessions[i]
 		j.Name, j.State, j.Why, j.DID, j.Slot, j.LastPull = s.Name, s.State, s.Why, s.DID, s.Slot, s.LastPull
 		j.Daemon.PID, j.Daemon.State, j.Daemon.Version, j.Daemon.Why = s.DaemonPID, string(s.Daemon), s.DaemonVersion, s.DaemonWhy
+		j.Daemon.Interval = s.DaemonInterval
 		j.Notify.PID, j.Notify.State, j.Notify.Why = s.NotifyPID, string(s.Notify), s.NotifyWhy
 		j.Peers.Healthy, j.Peers.Wanted = s.PeersHealthy, s.PeersWanted
 	}
