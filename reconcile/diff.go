@@ -20,7 +20,7 @@ type Options struct {
 // Diff compares d with o. It reads no clock, file or network: same input, same plan. Changes follow the
 // order of a create and within it the order of the file.
 func Diff(d *spec.Desired, o Observed, opt Options) Plan {
-	f := differ{d: d, o: o, opt: opt, listed: make(map[string]bool, len(d.Sessions))}
+	f := differ{d: d, o: o, opt: opt, listed: make(map[string]bool, len(d.Sessions)), theirs: theirs(d, o, opt)}
 	for _, s := range d.Sessions {
 		f.listed[s.Name] = true
 	}
@@ -64,7 +64,8 @@ type differ struct {
 	usable      map[home.Scope]bool // relays that answer, or will once the plan has started them
 	startsRelay ID                  // the change that starts the local relay; "" if none has to
 
-	keeping bool // a watcher keeps sessions of it
+	theirs  map[string]string // what differs of a session, if its watcher let this plan have it; none where nothing does
+	keeping bool              // a watcher keeps sessions of it
 
 	changes   []Change
 	blocked   []Report
@@ -134,8 +135,43 @@ func (f *differ) others(name string) bool {
 	return f.o.Watcher.Other && f.o.Watcher.keeps(f.o.Session(name))
 }
 
+// watched reports such a session. That another file keeps it is no difference from this one.
 func (f *differ) watched(name string) {
-	f.block(name, "watched", f.o.Watcher.claim(), "change that file, or end that `wire apply --watch`")
+	const advice = "change that file, or end that `wire apply --watch`"
+	why, differs := f.theirs[name]
+	if !differs {
+		f.note(name, "watched", f.o.Watcher.claim(), "nothing has to be done; for another wish "+advice)
+		return
+	}
+	f.block(name, "watched", f.o.Watcher.claim()+", and this one wants it otherwise: "+why, advice)
+}
+
+// theirs says of each session what would differ from the file without the watcher of another one.
+func theirs(d *spec.Desired, o Observed, opt Options) map[string]string {
+	if !o.Watcher.Other {
+		return nil
+	}
+	o.Watcher.Other = false
+	out := map[string]string{}
+	add := func(why string, names ...string) {
+		for _, n := range names {
+			if _, said := out[n]; !said {
+				out[n] = why
+			}
+		}
+	}
+	p := Diff(d, o, opt)
+	for _, c := range p.Changes {
+		for _, e := range c.Pairs {
+			add(e.A+"-"+e.B+": "+e.Reason.Text, e.A, e.B)
+		}
+		add(c.Reason.Text, c.Subjects...)
+	}
+	for _, r := range p.Blocked {
+		add(r.Reason.Text, r.Subject)
+		add(r.Reason.Text, r.Sessions...)
+	}
+	return out
 }
 
 const brokenAdvice = "repair that file or put the right one back, then `wire apply`; nothing in this home was changed"

@@ -273,7 +273,8 @@ func TestWatched(t *testing.T) {
 		return o
 	}
 	d := three()
-	say := "blocked api: pid 9 keeps it as /w/wire.yaml says\nblocked web: pid 9 keeps it as /w/wire.yaml says\n"
+	say := "blocked api: pid 9 keeps it as /w/wire.yaml says, and this one wants it otherwise: api-docs: half: api does not pin docs\n" +
+		"note web: pid 9 keeps it as /w/wire.yaml says\n"
 
 	o := drifted()
 	o.Watcher = watched

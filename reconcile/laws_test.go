@@ -335,6 +335,26 @@ func TestLawEverythingAdvises(t *testing.T) {
 	})
 }
 
+// What another file's watcher keeps is not changed, and differs as if there were no watcher.
+func TestLawOthersKeepTheirs(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		sc, opt := genScene(t), genOptions(t)
+		alone := Diff(sc.d, sc.o, opt)
+		sc.o.Watcher = WatcherState{PID: 7, Other: true, Owner: "other", SameExe: true, Sessions: []string{"s0", "s2"}}
+		p := Diff(sc.d, sc.o, opt)
+		for _, c := range p.Changes {
+			for _, name := range c.Subjects {
+				if sc.o.Watcher.keeps(sc.o.Session(name)) {
+					t.Fatalf("%v", c)
+				}
+			}
+		}
+		if alone.Converged() != p.Converged() {
+			t.Fatalf("alone %v %v, beside the other %v %v", alone.Changes, alone.Blocked, p.Changes, p.Blocked)
+		}
+	})
+}
+
 // Law 1: on a machine that does what it is told, the next plan is empty; the third, where a dead relay hid
 // something.
 func TestLawConverges(t *testing.T) {
