@@ -252,10 +252,12 @@ func (w *world) halfWay(after time.Duration) error {
 	_, _ = w.all.Write(rows.Bytes())
 	done := changedByRows(rows.String())
 	add(w.rows, done)
-	switch {
-	case err == nil:
+	switch f, _ := fateOf(err, nil); {
+	case f == accepted:
 		w.applies.whole++
 		w.applied.add(took)
+	case f == refused: // the file was broken at that moment
+		w.applies.refused++
 	case len(done) > 0:
 		w.applies.halfWay++
 	default:

@@ -205,7 +205,7 @@ func (w *world) summary(dealt map[Kind]int, mail tally, book ledger) {
 	w.log("  messages: %d accepted, each once where it belongs; of %d sends that were killed, %d arrived once, %d not at all; %d refused; %d out of order",
 		mail.accepted, mail.killedFound+mail.killedLost, mail.killedFound, mail.killedLost, mail.refused, mail.inversions)
 	w.log("  changes: %d for %d things broken; the most for one: %s, %d for %d", sum(book.changed), sum(book.broken), most, changed, broken)
-	w.log("  applies: %d killed before their first change, %d after some, %d not in time", w.applies.before, w.applies.halfWay, w.applies.whole)
+	w.log("  applies: %d killed before their first change, %d after some, %d not in time, %d met a broken file", w.applies.before, w.applies.halfWay, w.applies.whole, w.applies.refused)
 	w.log("  stopped processes that the watcher replaced: %d daemons, %d relays", daemons, relays)
 	w.log("  every key the same, decoys unharmed, never two daemons in a home, nothing moved at rest, nothing left running")
 }

@@ -51,7 +51,7 @@ type world struct {
 }
 
 // fates says where one-shot applies were when they were killed.
-type fates struct{ before, halfWay, whole int } // before the first change; after some; not at all
+type fates struct{ before, halfWay, whole, refused int } // before the first change, after some; two that ended by themselves
 
 // specText is the wire.yaml in force.
 type specText struct {
