@@ -146,7 +146,8 @@ func (f *differ) watched(name string) {
 	f.block(name, "watched", f.o.Watcher.claim()+", and this one wants it otherwise: "+why, advice)
 }
 
-// theirs says of each session what would differ from the file without the watcher of another one.
+// theirs says of each session what would differ from the file without the watcher of another one: the first thing only,
+// for whoever is told goes to that file.
 func theirs(d *spec.Desired, o Observed, opt Options) map[string]string {
 	if !o.Watcher.Other {
 		return nil
