@@ -1,6 +1,7 @@
 package census
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -120,8 +121,14 @@ func others(s home.Session, role process.Role, table []process.Info, holder int)
 			out[i].Unrecorded = unrecorded(rec, form, i == n, n >= 0)
 		}
 	}
-	slices.SortFunc(out, func(a, b Daemon) int { return a.Started.Compare(b.Started) })
+	slices.SortFunc(out, older)
 	return out
+}
+
+// older goes by the kernel's count: what the clock makes of it differs by a little with each look, and so would, of two
+// that began within one tick, the one that may stay.
+func older(a, b Daemon) int {
+	return cmp.Or(cmp.Compare(a.StartTicks, b.StartTicks), cmp.Compare(a.PID, b.PID))
 }
 
 // unrecorded says what keeps the reference from finding a daemon by its record: it reads no other form, and believes
