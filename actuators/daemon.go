@@ -305,13 +305,14 @@ func (s Site) stopOthers(ctx context.Context, h home.Session, keep int, spare ..
 		return 0, err
 	}
 	others = slices.DeleteFunc(others[min(keep, len(others)):], func(d census.Daemon) bool { return slices.Contains(spare, d.PID) })
-	return len(others), s.stopProven(ctx, others, h.DaemonPID())
+	return len(others), s.stopProven(ctx, others, h.DaemonPID(), func() bool { return !h.Torn() })
 }
 
-// stopProven stops proven processes and removes the pid file if it names one of them.
-func (s Site) stopProven(ctx context.Context, list []census.Daemon, record string) error {
+// stopProven stops proven processes and removes the pid file if it names one of them. fit says at what moments they
+// may be ended; nil for any.
+func (s Site) stopProven(ctx context.Context, list []census.Daemon, record string, fit func() bool) error {
 	for _, o := range list {
-		if err := s.stopProcess(ctx, o.PID, o.StartTicks); err != nil {
+		if err := s.stopProcess(ctx, o.PID, o.StartTicks, fit); err != nil {
 			return fmt.Errorf("pid %d: %w", o.PID, err)
 		}
 		s.tell(Stopped{o.PID})

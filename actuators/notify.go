@@ -50,7 +50,7 @@ func (a restartNotify) Do(ctx context.Context, c reconcile.Change) (reconcile.Ou
 	if err != nil {
 		return reconcile.Failed, err
 	}
-	if err := a.stopProven(ctx, census.ShowingOf(h, table, nil).Others, h.NotifyPID()); err != nil {
+	if err := a.stopProven(ctx, census.ShowingOf(h, table, nil).Others, h.NotifyPID(), nil); err != nil {
 		return reconcile.Failed, err
 	}
 	return a.show(ctx, h)
@@ -77,5 +77,5 @@ func (s Site) hush(ctx context.Context, h home.Session) (stopped bool, err error
 	if err != nil {
 		return stopped, err
 	}
-	return stopped || len(others) > 0, s.stopProven(ctx, others, h.NotifyPID())
+	return stopped || len(others) > 0, s.stopProven(ctx, others, h.NotifyPID(), nil)
 }

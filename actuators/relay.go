@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"wirefleet.dev/wire/internal/process"
 	"wirefleet.dev/wire/internal/relay"
@@ -102,14 +103,19 @@ func (s Site) stopHolder(ctx context.Context, lock string) (stopped bool, err er
 	case !proven:
 		return false, fmt.Errorf("%s is held, but pid %d in it does not agree with the kernel: nothing signalled", lock, l.PID)
 	}
-	if err := s.stopProcess(ctx, l.PID, l.StartTicks); err != nil {
+	if err := s.stopProcess(ctx, l.PID, l.StartTicks, nil); err != nil {
 		return true, err
 	}
 	s.tell(Stopped{l.PID})
 	return true, nil
 }
 
-func (s Site) stopProcess(ctx context.Context, pid int, startTicks uint64) error {
+// unfit is how long a process that writes in place may keep us from ending it. One write takes it milliseconds; a file
+// that is broken for good is nothing to wait for.
+const unfit = time.Second
+
+// stopProcess ends a process at a moment of which fit says that it may be ended there; nil for any.
+func (s Site) stopProcess(ctx context.Context, pid int, startTicks uint64, fit func() bool) error {
 	p, err := process.Open(pid, startTicks)
 	if err != nil {
 		if !process.Alive(pid, startTicks) {
@@ -118,5 +124,10 @@ func (s Site) stopProcess(ctx context.Context, pid int, startTicks uint64) error
 		return err
 	}
 	defer func() { _ = p.Close() }()
+	if fit != nil {
+		if err := p.HaltWhen(ctx, unfit, fit); err != nil {
+			return err
+		}
+	}
 	return p.Stop(ctx, s.Grace)
 }

@@ -231,14 +231,14 @@ func cmdProcs(ts *testscript.TestScript, neg bool, args []string) {
 
 // cmdStandIn starts somebody who is not wire (see standIn) under a name; its pid is then in $NAME.
 func cmdStandIn(ts *testscript.TestScript, neg bool, args []string) {
-	want(ts, neg, args, 2, "standin NAME stranger|wrapper|squatter|reference|notifier|addpeers [SESSION]")
+	want(ts, neg, args, 2, "standin NAME stranger|wrapper|squatter|reference|midwrite|notifier|addpeers [SESSION]")
 	s, name, kind := on(ts), args[0], args[1]
 	argv, env := []string{kind}, []string{"SQUAT=" + s.relay}
 	if len(args) > 2 {
 		env = append(env, "WIRE_HOME="+s.session(args[2]).Dir)
 	}
 	switch kind {
-	case "reference":
+	case "reference", "midwrite":
 		argv = []string{"wire", "daemon", "--interval", "5"}
 	case "notifier":
 		argv = []string{"wire", "notify", "--interval", "2"}
@@ -252,7 +252,7 @@ func cmdStandIn(ts *testscript.TestScript, neg bool, args []string) {
 	switch kind {
 	case "squatter":
 		ts.Check(until(func() error { return dial(s.relay) }))
-	case "reference":
+	case "reference", "midwrite":
 		ts.Check(until(func() error {
 			if r, _ := process.ReadRecord(s.session(args[2]).DaemonPID()); r.PID != cmd.Process.Pid {
 				return errors.New("no record yet")

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"wirefleet.dev/wire/internal/home"
 	"wirefleet.dev/wire/internal/process"
 )
 
@@ -32,6 +33,9 @@ func standIn(kind string) int {
 		err = squat(os.Getenv("SQUAT"))
 	case "reference": // a daemon as 0.6.10 runs it
 		err = beReference(os.Getenv("WIRE_HOME"), end)
+	case "midwrite": // the same, halfway through a write that it ends when it is continued; like that one it dies of TERM
+		signal.Reset(syscall.SIGTERM)
+		err = beMidWrite(os.Getenv("WIRE_HOME"))
 	case "notifier": // shows what arrives, as 0.6.10 does
 		err = beNotifier(os.Getenv("WIRE_HOME"), end)
 	case "addpeers": // writes relay.json as 0.6.10 does outside its daemon: in place and without a lock
@@ -125,6 +129,25 @@ func addPeers(dir string, n int) error {
 		}
 	}
 	return nil
+}
+
+func beMidWrite(dir string) error {
+	s := home.At(dir)
+	rec := process.Record{Schema: process.Schema, PID: os.Getpid(), StartedAt: time.Now().UTC().Format(time.RFC3339Nano)}
+	data, err := os.ReadFile(s.RelayFile())
+	if err != nil {
+		return err
+	}
+	continued := make(chan os.Signal, 1)
+	signal.Notify(continued, syscall.SIGCONT)
+	if err := os.WriteFile(s.RelayFile(), data[:len(data)/2], 0o600); err != nil {
+		return err
+	}
+	if err := os.WriteFile(s.DaemonPID(), rec.Text(), 0o644); err != nil {
+		return err
+	}
+	<-continued
+	return os.WriteFile(s.RelayFile(), data, 0o600)
 }
 
 // rewriteInPlace is read, change, truncate, write. What does not parse at the moment is left alone.

@@ -80,6 +80,21 @@ func (d document[T]) read() (doc T, seen sight, err error) {
 	}
 }
 
+// Torn says whether a file that daemons of the reference rewrite in place does not parse at this moment: one that is
+// writing must not be ended now, for what it has not written yet would be lost.
+func (s Session) Torn() bool {
+	return s.relay().torn() || s.trust().torn()
+}
+
+func (d document[T]) torn() bool {
+	data, _, err := readRegular(d.path)
+	if err != nil {
+		return false
+	}
+	_, err = d.parse(data)
+	return err != nil
+}
+
 // sight is a file as it was when it was read; info is nil if there was none.
 type sight struct {
 	path string

@@ -95,6 +95,46 @@ func (p *Proc) Stop(ctx context.Context, grace time.Duration) error {
 	return p.Wait(ctx)
 }
 
+// How HaltWhen looks: what a process was in the middle of when it was halted goes on for a moment in its other
+// threads, and it must come forward between two looks.
+const (
+	haltLook  = time.Millisecond
+	haltQuiet = 2 * time.Millisecond
+	haltApart = 5 * time.Millisecond
+)
+
+// HaltWhen stops the process where it is (STOP), at a moment of which fit says that it is a good one to end it: Stop
+// then ends it there. fit is asked while the process is halted; as long as it says no, the process goes on in between.
+// After patience it is left running, wherever it is. That it has ended is no error. Whoever does not call Stop then,
+// leaves a halted process behind.
+func (p *Proc) HaltWhen(ctx context.Context, patience time.Duration, fit func() bool) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		if err := p.send(syscall.SIGSTOP); err != nil {
+			return err
+		}
+		for i, ok := Lookup(p.pid); ok && i.StartTicks == p.start && !i.Stopped() && pause(ctx, haltLook); i, ok = Lookup(p.pid) {
+		}
+		if pause(ctx, haltQuiet) && fit() {
+			return nil
+		}
+		if err := p.send(syscall.SIGCONT); err != nil || !pause(ctx, haltApart) {
+			return err
+		}
+	}
+}
+
+// pause is false if ctx ends first.
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
+
 // send signals the process; one that has ended meanwhile is no error, the wait that follows says so.
 func (p *Proc) send(sig syscall.Signal) error {
 	if err := p.h.signal(sig); err != nil && !errors.Is(err, syscall.ESRCH) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"runtime"
 	"syscall"
 	"testing"
 	"time"
@@ -144,5 +145,43 @@ func TestZombieIsDead(t *testing.T) {
 	}
 	if _, err := Open(i.PID, i.StartTicks); !errors.Is(err, ErrGone) {
 		t.Errorf("a zombie was opened: %v", err)
+	}
+}
+
+// A process is halted at each look, goes on between two, and is left running when no moment was good.
+func TestHaltWhen(t *testing.T) {
+	i := start(t, spec(t, "serve"))
+	p, err := Open(i.PID, i.StartTicks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	stopped := func() bool {
+		now, ok := Lookup(i.PID)
+		return ok && now.Stopped()
+	}
+	ctx, giveUp := context.WithCancel(t.Context())
+	looks := 0
+	if err := p.HaltWhen(ctx, time.Minute, func() bool { looks++; giveUp(); return false }); err != nil || looks != 1 {
+		t.Fatalf("%d looks, %v", looks, err)
+	}
+	for stopped() {
+		runtime.Gosched()
+	}
+	looks = 0
+	err = p.HaltWhen(t.Context(), time.Minute, func() bool {
+		if looks++; !stopped() {
+			t.Error("it runs while it is looked at")
+		}
+		return looks == 3
+	})
+	if err != nil || looks != 3 || !stopped() {
+		t.Errorf("%d looks, halted %v, %v", looks, stopped(), err)
+	}
+	if err := p.Stop(t.Context(), time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.HaltWhen(t.Context(), time.Minute, func() bool { return true }); err != nil {
+		t.Errorf("of one that is gone: %v", err)
 	}
 }
