@@ -240,7 +240,13 @@ var rank = map[Kind]int{
 }
 
 func (f *differ) plan() Plan {
-	slices.SortStableFunc(f.changes, func(a, b Change) int { return rank[a.Kind] - rank[b.Kind] })
+	place := func(c Change) int {
+		if c.First {
+			return rank[CreateSession]
+		}
+		return rank[c.Kind]
+	}
+	slices.SortStableFunc(f.changes, func(a, b Change) int { return place(a) - place(b) })
 	return Plan{Changes: f.changes, Blocked: f.blocked, Notes: f.notes, Unmanaged: f.unmanaged}
 }
 

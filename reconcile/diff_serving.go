@@ -44,6 +44,9 @@ func (f *differ) daemon(s spec.Session) {
 	case dm.Ours != nil:
 		if c, ok := f.replace(s, have); ok {
 			c.Kind, c.Subjects, c.Needs = RestartDaemon, subject, needs
+			if dm.Ours.Stopped {
+				c = f.first(c, have)
+			}
 			f.add(c)
 			return
 		}
@@ -57,9 +60,9 @@ func (f *differ) daemon(s spec.Session) {
 		first := dm.Others[0]
 		switch {
 		case first.Stopped:
-			f.add(Change{Kind: RestartDaemon, Subjects: subject, Needs: needs, Reason: Reason{
+			f.add(f.first(Change{Kind: RestartDaemon, Subjects: subject, Needs: needs, Reason: Reason{
 				"daemon-hung", fmt.Sprintf("pid %d is stopped (state T)", first.PID),
-			}})
+			}}, have))
 		case s.Takeover && have.Pairing == "":
 			f.add(Change{Kind: RestartDaemon, Subjects: subject, Needs: needs, Takeover: true, Reason: Reason{
 				"daemon-takeover", fmt.Sprintf("pid %d is a daemon of the reference and takeover is set", first.PID),
@@ -84,6 +87,15 @@ func (f *differ) daemon(s spec.Session) {
 		}
 		f.add(Change{Kind: StartDaemon, Subjects: subject, Needs: needs, Reason: why})
 	}
+}
+
+// first puts the restart of a stopped daemon before the slots of its session: it may hold the lock of the record that
+// they go into, and would hold it for ever.
+func (f *differ) first(c Change, have SessionState) Change {
+	if have.Home == HomeWhole && !f.opt.InOrder {
+		c.First, c.Needs = true, nil
+	}
+	return c
 }
 
 const pairingAdvice = "finish or cancel it with the wire that began it (`wire pair-list` shows it), then apply takes over; it waits for none that is older than an hour"

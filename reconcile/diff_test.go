@@ -311,6 +311,20 @@ pair mesh: 2 edges: 2 moved
 			want: "blocked http://127.0.0.1:8771: nothing answers there\n",
 		},
 		{
+			name: "a stopped daemon may hold the lock that its slot needs",
+			fact: func(o *Observed) {
+				o.edit("docs", func(s *SessionState) { s.Slots[0].Fact, s.Slots[0].Why = SlotLost, "404" })
+				o.edit("docs", func(s *SessionState) { s.Daemon.Ours.Stopped = true })
+				o.edit("web", func(s *SessionState) { s.Daemon = census.Serving{Others: []census.Daemon{{PID: 99, Stopped: true}}} })
+			},
+			want: `
+restart daemon web: pid 99 is stopped (state T)
+restart daemon docs: pid 52 is stopped (state T)
+allocate slot docs on http://127.0.0.1:8771: 404
+pair mesh: 2 edges: 2 moved
+`,
+		},
+		{
 			name: "the file has moved the relay",
 			fact: func(o *Observed) { o.moveRelay(Elsewhere{PID: 40, Bind: "127.0.0.1:9", ByApply: true}) },
 			want: `

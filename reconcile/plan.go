@@ -65,6 +65,7 @@ type Change struct {
 	Pairs    []Pair // PairMesh and RemovePins
 	Relay    string // AllocateSlot: the URL of the relay that shall have the slot
 	Roll     bool   // RestartDaemon: the old one works, so the next such change waits until the new one is ready
+	First    bool   // RestartDaemon: of one that is stopped, and may hold the locks that the rest of the plan takes
 	Takeover bool   // RestartDaemon: of the reference's, which may have a pairing by code phrase in hand
 	// Suspect is of RestartDaemon, where only silence speaks against the old one: how long a watcher waits for it to be
 	// heard again.
