@@ -70,7 +70,8 @@ func (s *stage) logged(w *watcher) string {
 	return string(data[w.from:])
 }
 
-// cmdSignal sends a signal to what cmdKill9 can kill. The pid is then in $PID.
+// cmdSignal sends a signal to what cmdKill9 can kill. The pid is then in $PID. It does not wait for what that does;
+// freeze waits until all stands still.
 func cmdSignal(ts *testscript.TestScript, neg bool, args []string) {
 	want(ts, neg, args, 2, "signal TERM|INT|HUP|CONT|STOP SESSION|relay|watcher")
 	sig, ok := map[string]syscall.Signal{
