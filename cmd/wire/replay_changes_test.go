@@ -86,7 +86,7 @@ func underneath(paths map[string]string, dir string) bool {
 // state that design.md 8 adds.
 func ourOwn(path string) bool {
 	switch base := filepath.Base(path); base {
-	case "outbox-sent.json", "quarantine.jsonl", "managed.json", "refused-pairs.json":
+	case "outbox-sent.json", "inbox-read.json", "quarantine.jsonl", "managed.json", "refused-pairs.json":
 		return true
 	default:
 		return strings.HasSuffix(base, ".lock") || strings.Contains(path, "/trash/")

@@ -64,6 +64,7 @@ func (s Session) NotifyLog() string  { return join(s.st, "notify.log") }       /
 func (s Session) PullLock() string   { return join(s.st, "pull.lock") }        // ours
 func (s Session) PushLock() string   { return join(s.st, "push.lock") }        // ours
 func (s Session) SentFile() string   { return join(s.st, "outbox-sent.json") } // ours
+func (s Session) InboxRead() string  { return join(s.st, "inbox-read.json") }  // ours
 func (s Session) Quarantine() string { return join(s.st, "quarantine.jsonl") } // ours
 func (s Session) Managed() string    { return join(s.st, "managed.json") }     // ours
 func (s Session) PolicyFile() string { return join(s.cfg, "policy.json") }

@@ -45,6 +45,7 @@ func Open(s home.Session, c *client.Client) *Box {
 		keys:  &agents{home: s},
 		peers: &agents{home: s},
 		in:    inbox{home: s},
+		order: order{path: s.InboxRead()},
 		held:  quarantine{path: s.Quarantine()},
 	}
 }

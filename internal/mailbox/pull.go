@@ -90,7 +90,7 @@ func (b *Box) Pull(ctx context.Context) (PullResult, error) {
 	all.Wait()
 
 	touched := map[string]bool{}
-	var errs []error
+	errs := []error{b.order.keep(own.endpoints)}
 	for i := range parts {
 		p := &parts[i]
 		out.Written = append(out.Written, p.written...)
@@ -163,6 +163,7 @@ type part struct {
 	cursor   string // what the relay is asked to go on from
 	stored   string // what relay.json says
 	doubts   int    // of its relay, when it began
+	again    bool   // from the start, where it was read before: what the inbox has is no news
 
 	written  []Written
 	rejected []Rejected
@@ -185,48 +186,12 @@ func (b *Box) part(e home.Endpoint, stored string) part {
 	p := part{endpoint: e, cursor: stored, stored: stored, doubts: doubts}
 	switch t, ok := b.tails[e.SlotID]; {
 	case doubted:
-		p.cursor = ""
+		p.cursor, p.again = "", stored != ""
 		delete(b.tails, e.SlotID)
 	case ok && t.stored == stored:
 		p.cursor = t.since
 	}
 	return p
-}
-
-// order knows which slots may not be in the order any more in which they were read. One that lost what it had
-// gets it again from whoever sent it, in any order: the event at the cursor comes after some that were never
-// read, and to go on from it would step over them. So a slot at a relay that was away is read from its start
-// once; what the inbox has is dropped. Until something was there to read, the cursor leads nowhere. Elsewhere a
-// stream ends for many reasons, and a slot may be long: there the cursor is believed.
-type order struct {
-	mu     sync.Mutex
-	doubts map[string]int // of each relay, by URL
-	read   map[slotAt]int // with how many doubts a slot was read from its start
-}
-
-func (o *order) doubt(url string) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.doubts == nil {
-		o.doubts, o.read = map[string]int{}, map[slotAt]int{}
-	}
-	o.doubts[url]++
-}
-
-func (o *order) doubted(e home.Endpoint) (doubts int, yes bool) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	doubts = o.doubts[e.RelayURL]
-	return doubts, e.Scope == home.Local && o.read[at(e)] < doubts
-}
-
-// trust says that the cursor is an event of the slot as it was after so many doubts.
-func (o *order) trust(e home.Endpoint, doubts int) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.read[at(e)] < doubts {
-		o.read[at(e)] = doubts
-	}
 }
 
 func (b *Box) pullEndpoint(ctx context.Context, p *part) {
@@ -236,7 +201,7 @@ func (b *Box) pullEndpoint(ctx context.Context, p *part) {
 		if p.failed = b.mute.closed(p.endpoint.RelayURL, time.Now()); p.failed != nil {
 			return
 		}
-		page, err := b.relay.List(ctx, slotOf(p.endpoint), p.cursor, limit)
+		page, err := b.relay.Page(ctx, slotOf(p.endpoint), p.cursor, limit)
 		var call *client.CallError
 		if errors.As(err, &call) && call.Answered && errors.Is(err, client.ErrTimeout) && limit > 1 && ctx.Err() == nil {
 			limit /= 10 // a page that is too big for the line would be too big the next time as well (Q30)
@@ -249,14 +214,19 @@ func (b *Box) pullEndpoint(ctx context.Context, p *part) {
 			p.failed = err
 			return
 		}
+		if p.cursor != "" && b.order.another(p.endpoint, page.Run) {
+			b.fromStart(p)
+			been = map[string]bool{p.cursor: true}
+			continue
+		}
 		known := b.passed(p)
-		if len(page) <= known {
+		if len(page.Events) <= known {
 			if known >= pageLimit {
 				p.failed = fmt.Errorf("%d events in a row have no id to go on from: what lies behind them cannot be read", known)
 			}
 			return
 		}
-		next, err := b.take(ctx, p, page[known:])
+		next, err := b.take(ctx, p, page.Events[known:])
 		if err != nil {
 			p.err = err
 			return
@@ -267,9 +237,17 @@ func (b *Box) pullEndpoint(ctx context.Context, p *part) {
 		if next != "" {
 			been[next] = true
 			p.cursor = next
-			b.order.trust(p.endpoint, p.doubts)
+			b.order.trust(p.endpoint, p.doubts, page.Run)
 		}
 	}
+}
+
+// fromStart has a part read its slot from the start.
+func (b *Box) fromStart(p *part) {
+	b.pull.Lock()
+	defer b.pull.Unlock()
+	p.cursor, p.again = "", true
+	delete(b.tails, p.endpoint.SlotID)
 }
 
 // passed is how many events behind the part's cursor need no second look.
@@ -436,8 +414,11 @@ func (b *Box) settle(ctx context.Context, p *part, verdicts []verdict, next stri
 
 // count adds a page to the result.
 func (p *part) count(verdicts []verdict) {
-	p.seen += len(verdicts)
 	for _, v := range verdicts {
+		if p.again && v.refused != nil && v.refused.Reason == duplicate {
+			continue
+		}
+		p.seen++
 		if v.refused == nil {
 			p.written = append(p.written, Written{EventID: v.id, From: v.handle})
 			continue

@@ -1,6 +1,7 @@
 package mailbox
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -90,6 +91,40 @@ func TestPullEmptiedSlot(t *testing.T) {
 				t.Errorf("%+v", res)
 			}
 		})
+	}
+}
+
+// TestPullEmptiedSlotUnseen: the same where the reader was not there when the relay went, and so was told by nobody.
+// Without another run of the relay the cursor is believed.
+func TestPullEmptiedSlotUnseen(t *testing.T) {
+	w := newWorld(t, "api", "web", "doc")
+	for _, peer := range []string{"api", "doc"} {
+		w.pin("web", peer)
+		w.pin(peer, "web")
+	}
+	read, unread := w.event("api", "read"), w.event("doc", "unread")
+	w.post("web", read)
+	w.pull(w.box("web"))
+	w.relay.Stop()
+	check(os.Remove(filepath.Join(w.relay.Dir, "slots", w.self("web")[0].SlotID+".jsonl")))
+	w.relay.Start()
+	w.pull(w.box("web"))
+	w.post("web", unread, read)
+	if res := w.pull(w.box("web")); len(res.Written) != 1 || res.TotalSeen != 1 {
+		t.Errorf("what the inbox has was told of again: %+v", res)
+	}
+	w.wantInbox("web", "doc", "unread")
+	w.wantInbox("web", "api", "read")
+	if res := w.pull(w.box("web")); res.TotalSeen != 0 {
+		t.Errorf("read from the start for ever: %+v", res)
+	}
+	whole := must(os.ReadFile(w.session("web").InboxRead()))
+	for _, torn := range []string{"", "{", `{"version":1,"runs":{"` + w.self("web")[0].SlotID + `":7}}`} {
+		check(os.WriteFile(w.session("web").InboxRead(), []byte(torn), 0o600))
+		w.pull(w.box("web"))
+		if now := must(os.ReadFile(w.session("web").InboxRead())); !bytes.Equal(now, whole) {
+			t.Errorf("after %q: %s, want %s", torn, now, whole)
+		}
 	}
 }
 

@@ -173,6 +173,9 @@ func (s *server) list(w http.ResponseWriter, r *http.Request, id string) {
 		replyError(w, http.StatusInternalServerError, "read failed: "+err.Error())
 		return
 	}
+	if r.Header[runHeader] != nil {
+		w.Header()[runHeader] = s.runID
+	}
 	replyJSON(w, http.StatusOK, page)
 }
 

@@ -7,6 +7,10 @@ import (
 	"wirefleet.dev/wire/internal/canon"
 )
 
+// runHeader tells a reader of a slot, if it asks by a header of that name, which run of the relay answers: what lies
+// in the slots may have changed between two of them. The reference does not know it.
+const runHeader = "Wire-Relay-Run"
+
 func replyText(w http.ResponseWriter, code int, text string) { replyAs(w, code, plainType, text) }
 
 func replyAs(w http.ResponseWriter, code int, contentType []string, text string) {

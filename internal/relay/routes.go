@@ -3,6 +3,7 @@ package relay
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"fmt"
 	"io"
 	"log"
@@ -32,6 +33,7 @@ type server struct {
 	pairs     pairTable
 	limiter   *rate.Limiter // nil in local-only mode
 	started   time.Time
+	runID     []string // header value, another one after each start
 	now       func() time.Time
 	keepalive time.Duration
 }
@@ -79,7 +81,7 @@ func newServer(st *store, c Config) *server {
 		store: st, localOnly: c.LocalOnly, stderr: c.Stderr, closing: make(chan struct{}),
 		exact: map[string]*endpoint{}, now: c.clock(), keepalive: cmp.Or(c.keepalive, keepaliveEvery),
 	}
-	s.started = s.now()
+	s.started, s.runID = s.now(), []string{rand.Text()}
 	if !c.LocalOnly {
 		s.limiter = rate.NewLimiter(limitedPerSecond, limitedBurst)
 	}

@@ -122,12 +122,14 @@ type request struct {
 	token  identity.Token
 	body   []byte // JSON; nil for none
 	limit  int64  // of a 2xx body; 0 means maxAnswer
+	asks   string // header in which the relay is to answer; "" for none
 }
 
 // answer is a 2xx answer, read to its end.
 type answer struct {
-	url  string // without userinfo
-	body []byte
+	url    string // without userinfo
+	header http.Header
+	body   []byte
 }
 
 // errTimedOut is the cause with which our own timers cancel a request.
@@ -157,7 +159,7 @@ func (c *Client) do(ctx context.Context, base string, r request) (answer, error)
 	if err != nil {
 		return answer{}, &CallError{Method: r.method, URL: shown, Err: fmt.Errorf("reading the answer: %w", causeOf(ctx, err)), Answered: true}
 	}
-	return answer{url: shown, body: body}, nil
+	return answer{url: shown, header: resp.Header, body: body}, nil
 }
 
 // send performs r up to the head of the answer; shown is its URL without userinfo.
@@ -186,6 +188,9 @@ func (c *Client) send(ctx context.Context, base string, r request, accept string
 		// Every call of ours may be repeated, so that one on a kept connection that the relay has closed
 		// meanwhile is sent again by net/http; the empty list is not sent.
 		req.Header["Idempotency-Key"] = nil
+	}
+	if r.asks != "" {
+		req.Header[r.asks] = []string{"?"}
 	}
 	if !r.token.Zero() {
 		req.Header["Authorization"] = []string{"Bearer " + r.token.Reveal()}

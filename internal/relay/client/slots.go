@@ -72,23 +72,37 @@ func envelope(event []byte) []byte {
 	return append(body, '}')
 }
 
-// List is the events after the cursor since ("" for the start), each as its JSON text, at most limit. The
-// texts alias one buffer. They are whole JSON values, not more: canon may still refuse one.
-func (c *Client) List(ctx context.Context, s Slot, since string, limit int) ([][]byte, error) {
+// runHeader asks a relay of ours which run of it answers, and holds the answer.
+const runHeader = "Wire-Relay-Run"
+
+// Page is one answer to a reader of a slot.
+type Page struct {
+	Events [][]byte // each as its JSON text; they alias one buffer and are whole JSON values, not more: canon may still refuse one
+	Run    string   // another one after each start of the relay; "" of one that does not tell
+}
+
+// Page is the events after the cursor since ("" for the start), at most limit.
+func (c *Client) Page(ctx context.Context, s Slot, since string, limit int) (Page, error) {
 	path := "/v1/events/" + url.PathEscape(s.ID) + "?"
 	if since != "" {
 		path += "since=" + url.QueryEscape(since) + "&"
 	}
 	path += "limit=" + strconv.Itoa(limit)
-	a, err := c.do(ctx, s.URL, request{call: "list_events", method: "GET", path: path, token: s.Token, limit: maxPage})
+	a, err := c.do(ctx, s.URL, request{call: "list_events", method: "GET", path: path, token: s.Token, limit: maxPage, asks: runHeader})
 	if err != nil {
-		return nil, err
+		return Page{}, err
 	}
 	events, err := elements(a.body)
 	if err != nil {
-		return nil, a.wrong("GET", err.Error())
+		return Page{}, a.wrong("GET", err.Error())
 	}
-	return events, nil
+	return Page{Events: events, Run: a.header.Get(runHeader)}, nil
+}
+
+// List is the events of a Page.
+func (c *Client) List(ctx context.Context, s Slot, since string, limit int) ([][]byte, error) {
+	p, err := c.Page(ctx, s, since, limit)
+	return p.Events, err
 }
 
 // State is what the relay knows of a slot. It does not count as a pull.
