@@ -36,7 +36,7 @@ func (f *differ) pruned(name string) bool {
 // kept reports a session that a watcher would bring back at once.
 func (f *differ) kept(name string) bool {
 	w := f.o.Watcher
-	if w.Self || !w.keeps(f.o.Session(name)) {
+	if w.Self || !w.restores(f.o.Session(name)) {
 		return false
 	}
 	f.keeping = true

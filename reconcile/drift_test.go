@@ -306,8 +306,11 @@ func TestWatched(t *testing.T) {
 		!strings.Contains(down, "blocked api: pid 9 keeps it as /w/wire.yaml says, and would bring it back") {
 		t.Errorf("down beside a watcher:\n%s", down)
 	}
-	if got := text(Destroy(d, o, nil)); strings.Contains(got, "destroy session") {
-		t.Errorf("destroy beside a watcher:\n%s", got)
+	gone := "destroy session docs: its key goes to the trash\n" + // which its file does not list any more
+		"blocked api: pid 9 keeps it as /w/wire.yaml says, and would bring it back\n" +
+		"blocked web: pid 9 keeps it as /w/wire.yaml says, and would bring it back\n"
+	if diff := cmp.Diff(gone, text(Destroy(d, o, nil))); diff != "" {
+		t.Error("destroy beside a watcher", diff)
 	}
 	o.Watcher.Self = true
 	if got := text(Down(d, o, []string{"api"})); got != "stop daemons api: running\n" {

@@ -62,9 +62,15 @@ type WatcherState struct {
 	Listen   string    // where it answers over HTTP; "" if it does not
 }
 
-// keeps says whether a watcher runs that looks after s, as far as can be told.
+// keeps says whether a watcher runs to whose file s belongs, as far as can be told.
 func (w WatcherState) keeps(s SessionState) bool {
 	return w.PID != 0 && (w.Unknown || slices.Contains(w.Sessions, s.Name) || s.Owner != "" && s.Owner == w.Owner)
+}
+
+// restores says whether a watcher runs that would make s anew, as far as can be told. One that left its file is still
+// its owner's, but nobody brings it back.
+func (w WatcherState) restores(s SessionState) bool {
+	return w.PID != 0 && (w.Unknown || slices.Contains(w.Sessions, s.Name))
 }
 
 // claim says so in words.
