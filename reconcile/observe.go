@@ -152,6 +152,11 @@ func (ob Observer) relay(ctx context.Context) RelayState {
 	}
 	life, held, proven, err := process.ReadLife(relay.LifeLock(dir))
 	if err != nil || !held || !proven {
+		if r.Fact == RelaySilent {
+			if who := process.PortOwner(bind); who != "" {
+				r.Why = who + " has the port: " + r.Why
+			}
+		}
 		return r
 	}
 	if life.Bind != bind {
