@@ -22,7 +22,11 @@ import (
 type startDaemon struct{ Site }
 
 func (a startDaemon) Do(ctx context.Context, c reconcile.Change) (reconcile.Outcome, error) {
-	return a.startPatiently(ctx, a.wanted(c.Subjects[0]))
+	w := a.wanted(c.Subjects[0])
+	if _, held, proven, err := process.ReadLife(a.home(w.Name).DaemonLife()); err == nil && held && proven {
+		return reconcile.Already, nil // since the plan was made
+	}
+	return a.startPatiently(ctx, w)
 }
 
 // startPatiently is start, but for no longer than Patience.

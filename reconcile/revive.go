@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -132,6 +133,14 @@ func (w *Watcher) dead() (r Runner, list []Change, next time.Time) {
 		}
 	}
 	return r, list, next
+}
+
+// keepsWaiting says whether a run of the plan would come to a daemon that is dead only after other changes, any of
+// which may take long.
+func (p Plan) keepsWaiting() bool {
+	return len(p.Changes) > 0 && p.Changes[0].Kind != StartDaemon && slices.ContainsFunc(p.Changes, func(c Change) bool {
+		return c.Kind == StartDaemon && len(c.Needs) == 0
+	})
 }
 
 // land is the end of a start that revive has made.

@@ -362,6 +362,9 @@ func (w *Watcher) runner() (Runner, *Observed) {
 				ring(w.reviver.later) // the pass may then be at something else
 			}
 		}
+		if p.keepsWaiting() {
+			ring(w.reviver.later)
+		}
 		return withCrashes(d, o, p)
 	}
 	r.Report = func(e Event) {
