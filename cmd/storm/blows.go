@@ -80,11 +80,7 @@ func (w *world) strike(ctx context.Context, b Blow, t *traffic) (broke []thing, 
 	case RelayRewrite:
 		return nil, rewrite(subject(0).RelayFile(), func(canon.Doc) bool { return true })
 	case InboxFrozen:
-		thaw, err := freeze(subject(0).InboxDir())
-		if err == nil {
-			w.aside(func() error { pause(ctx, b.share(inboxFrozen)); thaw(); return nil })
-		}
-		return nil, err
+		return nil, w.freezeInbox(ctx, subject(0).InboxDir(), b.share(inboxFrozen))
 	case SpecEdited:
 		return one, w.editSpec(b.Subjects[0])
 	case SpecBroken:
@@ -180,6 +176,29 @@ func (w *world) aside(rest func() error) {
 			w.asideErr = errors.Join(w.asideErr, err)
 		}
 	})
+}
+
+// freezeInbox makes an inbox read-only for a while. One that is so already is missed: the first thaw would end both.
+func (w *world) freezeInbox(ctx context.Context, dir string, long time.Duration) error {
+	w.mu.Lock()
+	frozen := w.frozen[dir]
+	w.frozen[dir] = true
+	w.mu.Unlock()
+	if frozen {
+		return errMissed
+	}
+	done := func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		delete(w.frozen, dir)
+	}
+	thaw, err := freeze(dir)
+	if err != nil {
+		done()
+		return err
+	}
+	w.aside(func() error { pause(ctx, long); thaw(); done(); return nil })
+	return nil
 }
 
 // killedApplies kills two, one in each half of what an apply usually takes. What was broken for the first counts

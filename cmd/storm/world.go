@@ -45,8 +45,9 @@ type world struct {
 	all      *os.File     // storm.log
 	logs     bytes.Buffer // of all watchers and one-shot applies
 	decoys   []stranger
-	broken   map[thing]int // by blows
-	rows     map[thing]int // changed by one-shot applies
+	broken   map[thing]int   // by blows
+	frozen   map[string]bool // inbox directories
+	rows     map[thing]int   // changed by one-shot applies
 	applies  fates
 }
 
@@ -89,7 +90,7 @@ func newWorld(set Setting, verbose bool) (w *world, err error) {
 	}()
 	w = &world{
 		set: set, verbose: verbose, dir: dir, bin: filepath.Join(dir, "bin", "wire"), file: filepath.Join(dir, "wire.yaml"),
-		began: time.Now(), keys: map[string][]byte{}, broken: map[thing]int{}, rows: map[thing]int{}, out: os.Stderr,
+		began: time.Now(), keys: map[string][]byte{}, frozen: map[string]bool{}, broken: map[thing]int{}, rows: map[thing]int{}, out: os.Stderr,
 	}
 	if w.all, err = os.Create(filepath.Join(dir, "storm.log")); err != nil {
 		return nil, err
