@@ -55,7 +55,7 @@ func (c *applyCmd) watch(a *app) error {
 	listening := ""
 	if c.Listen != "" {
 		if listener, err = vitals.Listen(a.ctx, c.Listen); err != nil {
-			return err
+			return fmt.Errorf("--listen: %w", err)
 		}
 		defer listener.Close()
 		listening = listener.Addr().String()

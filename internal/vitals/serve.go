@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -25,6 +26,9 @@ func CheckAddress(addr string) error {
 		return fmt.Errorf("%s is not loopback: what is shown there is for this machine only", host)
 	case port == "":
 		return fmt.Errorf("%q has no port", addr)
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return fmt.Errorf("%q: the port is a number up to 65535", addr)
 	}
 	return nil
 }

@@ -214,7 +214,7 @@ func TestCheckAddress(t *testing.T) {
 	for addr, good := range map[string]bool{
 		"127.0.0.1:0": true, "127.1.2.3:80": true, "localhost:9100": true, "[::1]:9100": true, "[::ffff:127.0.0.1]:1": true,
 		"0.0.0.0:80": false, ":80": false, "192.168.1.1:80": false, "example.org:80": false, "127.0.0.1": false, "80": false, "127.0.0.1:": false,
-		"[::]:80": false, "localhost.example.org:80": false,
+		"[::]:80": false, "127.0.0.1:65536": false, "127.0.0.1:http": false, "127.0.0.1:-1": false, "localhost.example.org:80": false,
 	} {
 		if err := CheckAddress(addr); (err == nil) != good {
 			t.Errorf("%s: %v", addr, err)
