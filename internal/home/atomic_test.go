@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strings"
@@ -251,20 +252,35 @@ func TestAppendLines(t *testing.T) {
 	}
 }
 
-// TestAppendWithoutRoom: of an append that the disk did not take whole nothing is left.
+// TestAppendWithoutRoom: of an append that the disk did not take whole nothing is left. The limit is that of a
+// process of its own, for the test binary writes files as well.
 func TestAppendWithoutRoom(t *testing.T) {
+	const child = "WIRE_TEST_WITHOUT_ROOM"
+	lines := [][]byte{[]byte("{\"a\":1}"), []byte(strings.Repeat("x", 2000))}
+	if path := os.Getenv(child); path != "" {
+		signal.Ignore(syscall.SIGXFSZ)
+		short := syscall.Rlimit{Cur: 1000, Max: 1000}
+		must(t, syscall.Setrlimit(syscall.RLIMIT_FSIZE, &short))
+		if err := AppendLines(path, lines, true); !errors.Is(err, syscall.EFBIG) {
+			t.Errorf("the error is %v", err)
+		}
+		return
+	}
 	path := filepath.Join(root(t), "beth.jsonl")
 	write(t, path, "{}\n")
-	signal.Ignore(syscall.SIGXFSZ)
-	var was syscall.Rlimit
-	must(t, syscall.Getrlimit(syscall.RLIMIT_FSIZE, &was))
-	short := was
-	short.Cur = 1000
-	must(t, syscall.Setrlimit(syscall.RLIMIT_FSIZE, &short))
-	err := AppendLines(path, [][]byte{[]byte("{\"a\":1}"), []byte(strings.Repeat("x", 2000))}, true)
-	must(t, syscall.Setrlimit(syscall.RLIMIT_FSIZE, &was))
-	if !errors.Is(err, syscall.EFBIG) || read(t, path) != "{}\n" {
-		t.Errorf("%v, and left: %.60q", err, read(t, path))
+	exe, err := os.Executable()
+	must(t, err)
+	limited := exec.Command(exe, "-test.run=^TestAppendWithoutRoom$")
+	limited.Env = append(os.Environ(), child+"="+path)
+	if out, err := limited.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if got := read(t, path); got != "{}\n" {
+		t.Errorf("left: %.60q", got)
+	}
+	must(t, AppendLines(path, lines, true))
+	if got := read(t, path); len(got) < 2000 {
+		t.Errorf("with room: %.60q", got)
 	}
 }
 
