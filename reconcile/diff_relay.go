@@ -28,11 +28,11 @@ func (f *differ) places(s spec.Session) []place {
 }
 
 // relays says what is wrong with the relays that the sessions of the plan need, and plans the start of the
-// local one.
+// local one. A relay is wanted as well for a session that the watcher of another file keeps.
 func (f *differ) relays() {
 	needed := map[home.Scope]bool{}
 	for _, s := range f.d.Sessions {
-		if f.wants(s.Name) && !f.ready[s.Name].blocked {
+		if f.wants(s.Name) && (!f.ready[s.Name].blocked || f.others(s.Name)) {
 			for _, p := range f.places(s) {
 				needed[p.scope] = true
 			}

@@ -39,6 +39,14 @@ func TestDifferences(t *testing.T) {
 		want string
 	}{
 		{"none", nil, func(*Observed) {}, ""},
+		{"the relay of sessions that another file's watcher keeps", func(d *spec.Desired) {
+			d.LocalRelay.Managed = false
+		}, func(o *Observed) {
+			o.Relay = RelayState{Fact: RelayDown}
+			o.Watcher = WatcherState{PID: 7, Other: true, Owner: "other", SameExe: true, Sessions: []string{"api", "docs", "web"}}
+		}, `
+http://127.0.0.1:8771: relay up / relay down ! start that relay, or set managed: true in the file
+`},
 		{"a lost slot", nil, func(o *Observed) {
 			o.edit("web", func(s *SessionState) { s.Slots[0].Fact, s.Slots[0].Why = SlotLost, "404" })
 		}, `
