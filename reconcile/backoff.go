@@ -11,30 +11,61 @@ import (
 	"wirefleet.dev/wire/internal/process"
 )
 
-// How a watcher brings daemons back that keep dying.
+// How a watcher brings back who keeps dying.
 const (
 	firstWait   = 200 * time.Millisecond // before the second revival in a row; the first is at once
 	longestWait = 30 * time.Second
+	relayWait   = 2 * time.Second  // likewise of the relay: everybody waits for it
 	steady      = 10 * time.Second // a daemon that was ready this long starts afresh
 	crashLoop   = 5                // deaths without that
 )
 
-// backoff remembers the lives and deaths of daemons, or of notifiers, session by session. It is part of a
-// watcher; a one-shot apply starts what is dead, whatever happened before.
+// backoff remembers the lives and deaths of daemons or of notifiers, session by session, or of the relay, by its URL.
+// It is part of a watcher; a one-shot apply starts what is dead, whatever happened before.
 type backoff struct {
-	notify bool // of notifiers
-	by     map[string]*life
+	of whose
+	by map[string]*life
 }
+
+type whose int
+
+const (
+	daemons whose = iota
+	notifiers
+	relays
+)
 
 // kinds are the changes that it has to do with.
 func (b *backoff) kinds() (start, restart, stop Kind) {
-	if b.notify {
+	switch b.of {
+	case notifiers:
 		return StartNotify, RestartNotify, StopNotify
+	case relays:
+		return StartRelay, RestartRelay, StopRelay
 	}
 	return StartDaemon, RestartDaemon, StopDaemon
 }
 
-// life is what is known of the daemons of one session.
+// longest is what one waits at most.
+func (b *backoff) longest() time.Duration {
+	if b.of == relays {
+		return relayWait
+	}
+	return longestWait
+}
+
+// who is it that lives, of ours; nil for nobody.
+func (b *backoff) who(o Observed, name string) *census.Daemon {
+	switch b.of {
+	case notifiers:
+		return o.Session(name).Notify.Ours
+	case relays:
+		return o.Relay.process()
+	}
+	return o.Session(name).Daemon.Ours
+}
+
+// life is what is known of the daemons of one session, or of the relays at one URL.
 type life struct {
 	starting bool // beside a pass: how that ends is told
 
@@ -51,7 +82,7 @@ type life struct {
 	silent time.Time // since when it is under suspicion
 }
 
-func (b *backoff) of(name string) *life {
+func (b *backoff) life(name string) *life {
 	if b.by == nil {
 		b.by = map[string]*life{}
 	}
@@ -68,11 +99,7 @@ func (b *backoff) see(o Observed, wanted []string, now time.Time) {
 	listed := make(map[string]bool, len(wanted))
 	for _, name := range wanted {
 		listed[name] = true
-		who := o.Session(name).Daemon
-		if b.notify {
-			who = o.Session(name).Notify
-		}
-		b.of(name).see(who.Ours, now)
+		b.life(name).see(b.who(o, name), now)
 	}
 	for name := range b.by {
 		if !listed[name] {
@@ -115,7 +142,7 @@ func (l *life) end(now time.Time) {
 
 // began is a start that became ready. It says whether there was a daemon before.
 func (b *backoff) began(name string, now time.Time) (again bool) {
-	l := b.of(name)
+	l := b.life(name)
 	again = l.known
 	l.alive, l.known, l.pid, l.ready, l.why = true, true, 0, now, ""
 	return again
@@ -123,7 +150,7 @@ func (b *backoff) began(name string, now time.Time) (again bool) {
 
 // fell is a start that did not become ready, and why: it counts as a death.
 func (b *backoff) fell(name string, now time.Time, why error) {
-	l := b.of(name)
+	l := b.life(name)
 	l.alive, l.pid = false, 0
 	l.deaths++
 	l.died, l.why = now, startFailure(why)
@@ -144,7 +171,7 @@ func startFailure(err error) string {
 // replaced is a daemon that was stopped for another one to take its place: no death. why says why that other one is
 // not there; nil if it is.
 func (b *backoff) replaced(name string, why error, now time.Time) {
-	l := b.of(name)
+	l := b.life(name)
 	*l = life{known: true, starting: l.starting}
 	if why == nil {
 		l.alive, l.ready = true, now
@@ -158,11 +185,12 @@ func (b *backoff) replaced(name string, why error, now time.Time) {
 func (b *backoff) stopped(name string) { delete(b.by, name) }
 
 // next is when a dead one may be started.
-func (l *life) next() time.Time {
+func (b *backoff) next(name string) time.Time {
+	l := b.life(name)
 	if l.deaths <= 1 {
 		return time.Time{}
 	}
-	return l.died.Add(min(longestWait, firstWait<<min(l.deaths-2, 10)))
+	return l.died.Add(min(b.longest(), firstWait<<min(l.deaths-2, 10)))
 }
 
 // crashing are those that keep dying, by session.
@@ -180,19 +208,24 @@ func (b *backoff) crashing() map[string]home.Crash {
 }
 
 // hold takes out of a plan what shall wait, and says when to look again for it, or for the end of a crash loop; zero
-// if nothing waits for a time.
+// if nothing waits for a time. What needs something that waits, waits as well.
 func (b *backoff) hold(p Plan, now time.Time) (Plan, time.Time) {
 	h := holder{now: now, kept: make([]Change, 0, len(p.Changes))}
 	stuck, silent := b.stuck(p), map[string]bool{}
 	start, restart, _ := b.kinds()
+	waits, without := map[ID]bool{}, map[string]bool{}
 	for _, c := range p.Changes {
+		c, _, need := prepare(c, waits, without)
+		held := len(h.held)
 		switch {
-		case c.Kind == start && b.of(c.Subjects[0]).starting:
+		case need != nil:
+			h.held = append(h.held, c)
+		case c.Kind == start && b.life(c.Subjects[0]).starting:
 			h.held = append(h.held, c)
 		case c.Kind == start:
-			h.until(c, b.of(c.Subjects[0]).next())
+			h.until(c, b.next(c.Subjects[0]))
 		case c.Kind == restart && c.Suspect > 0:
-			l := b.of(c.Subjects[0])
+			l := b.life(c.Subjects[0])
 			silent[c.Subjects[0]] = true
 			if l.silent.IsZero() {
 				l.silent = now
@@ -202,6 +235,10 @@ func (b *backoff) hold(p Plan, now time.Time) (Plan, time.Time) {
 			h.held = append(h.held, c) // the next one after readiness of the one before
 		default:
 			h.kept = append(h.kept, c)
+		}
+		if len(h.held) > held {
+			waits[c.ID()] = true
+			c.breaks(without)
 		}
 	}
 	for name, l := range b.by {
@@ -221,7 +258,7 @@ func (b *backoff) hold(p Plan, now time.Time) (Plan, time.Time) {
 func (b *backoff) stuck(p Plan) bool {
 	start, _, _ := b.kinds()
 	return slices.ContainsFunc(p.Changes, func(c Change) bool {
-		return c.Kind == start && b.of(c.Subjects[0]).failed
+		return c.Kind == start && b.life(c.Subjects[0]).failed
 	})
 }
 

@@ -300,7 +300,7 @@ func TestReplacedIsNoDeath(t *testing.T) {
 		b.replaced("api", nil, b.now)
 		b.look()
 	}
-	if l := b.of("api"); l.deaths != 0 || len(b.crashing()) > 0 {
+	if l := b.life("api"); l.deaths != 0 || len(b.crashing()) > 0 {
 		t.Errorf("%d deaths", l.deaths)
 	}
 	b.kill("api")
@@ -386,6 +386,53 @@ func TestStuckRoll(t *testing.T) {
 	plan.Changes = plan.Changes[1:]
 	if p, _ = b.hold(plan, b.now); len(p.Changes) != 2 {
 		t.Errorf("still held: %v", p.Held)
+	}
+}
+
+// Everybody waits for the relay: it is tried again sooner than a daemon, and what needs it waits with it.
+func TestRelayWaits(t *testing.T) {
+	b := backoff{of: relays}
+	o := Observed{Relay: RelayState{Fact: RelayUp, PID: 7, StartTicks: 7, Since: &noon}}
+	url, now := []string{relayURL}, noon.Add(time.Hour)
+	b.see(o, url, now)
+	start := Change{Kind: StartRelay, Subjects: url}
+	slot := Change{Kind: AllocateSlot, Subjects: []string{"web"}, Relay: relayURL, Needs: []ID{start.ID()}}
+	plan := Plan{Changes: []Change{
+		start, slot,
+		{Kind: PairMesh, Subjects: []string{"api", "docs", "web"}, Pairs: []Pair{{A: "api", B: "docs"}, {A: "api", B: "web"}}},
+		{Kind: StartDaemon, Subjects: []string{"web"}, Needs: []ID{slot.ID()}},
+		{Kind: StartDaemon, Subjects: []string{"docs"}},
+	}}
+	var waits []time.Duration
+	for pid := 8; pid < 16; pid++ {
+		b.see(Observed{Relay: RelayState{Fact: RelayDown}}, url, now)
+		p, next := b.hold(plan, now)
+		if len(p.Held) == 0 {
+			waits = append(waits, 0)
+		} else {
+			var kept []string
+			for _, c := range p.Changes {
+				kept = append(kept, fmt.Sprint(c.ID(), len(c.Pairs)))
+			}
+			if want := []string{"pair mesh1", "start daemon docs0"}; !slices.Equal(kept, want) || len(p.Held) != 3 {
+				t.Errorf("kept %v, held %v", kept, p.Held)
+			}
+			waits = append(waits, next.Sub(now))
+			now = next
+		}
+		if b.began(relayURL, now); pid%2 == 0 { // or it dies before anybody has looked
+			b.see(Observed{Relay: RelayState{Fact: RelayUp, PID: pid, StartTicks: 7, Since: &now}}, url, now)
+		}
+	}
+	want := []time.Duration{0, 200, 400, 800, 1600, 2000, 2000, 2000}
+	for i := range want {
+		want[i] *= time.Millisecond
+	}
+	if !slices.Equal(waits, want) {
+		t.Errorf("waits %v, want %v", waits, want)
+	}
+	if n := b.crashing()[relayURL].Deaths; n != len(want) {
+		t.Errorf("%d deaths", n)
 	}
 }
 

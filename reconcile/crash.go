@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"wirefleet.dev/wire/internal/census"
 	"wirefleet.dev/wire/spec"
@@ -20,11 +21,14 @@ func withCrashes(d *spec.Desired, o Observed, p Plan) Plan {
 	for _, s := range d.Sessions {
 		have := o.Session(s.Name)
 		if s.Daemon && have.Crash.counts(have.Daemon) {
-			p.Blocked = append(p.Blocked, Report{Subject: s.Name, Reason: daemonCrash(have.Crash), Advice: have.Crash.advice("daemon")})
+			p.Blocked = append(p.Blocked, Report{Subject: s.Name, Reason: daemonCrash(have.Crash), Advice: have.Crash.advice("`wire daemon` in its home")})
 		}
 		if s.Notify && have.NotifyCrash.counts(have.Notify) {
-			p.Blocked = append(p.Blocked, Report{Subject: s.Name, Reason: notifierCrash(have.NotifyCrash), Advice: have.NotifyCrash.advice("notify")})
+			p.Blocked = append(p.Blocked, Report{Subject: s.Name, Reason: notifierCrash(have.NotifyCrash), Advice: have.NotifyCrash.advice("`wire notify` in its home")})
 		}
+	}
+	if r := o.Relay; d.LocalRelay.Managed && r.Crash.Deaths > 0 && (r.Fact == RelayDown || r.PID != 0) {
+		p.Blocked = append(p.Blocked, Report{Subject: d.LocalRelay.URL, Reason: relayCrash(r.Crash), Advice: r.crashAdvice(d)})
 	}
 	return p
 }
@@ -33,14 +37,23 @@ func withCrashes(d *spec.Desired, o Observed, p Plan) Plan {
 const (
 	daemonCrashing   = "daemon-crash-looping"
 	notifierCrashing = "notify-crash-looping"
+	relayCrashing    = "relay-crash-looping"
 )
 
-func daemonCrash(c Crash) Reason { return Reason{daemonCrashing, "its daemon " + c.String()} }
+func daemonCrash(c Crash) Reason { return Reason{daemonCrashing, "its daemon " + c.dies(longestWait)} }
 
-func notifierCrash(c Crash) Reason { return Reason{notifierCrashing, "its notifier " + c.String()} }
+func notifierCrash(c Crash) Reason {
+	return Reason{notifierCrashing, "its notifier " + c.dies(longestWait)}
+}
 
-func (c Crash) String() string {
-	return fmt.Sprintf("died %d times in a row; tried again every %s at most", c.Deaths, longestWait)
+func relayCrash(c Crash) Reason { return Reason{relayCrashing, "the relay " + c.dies(relayWait)} }
+
+func (r RelayState) crashAdvice(d *spec.Desired) string {
+	return r.Crash.advice("`wire relay-server --local-only --bind " + d.LocalRelay.Bind + "`")
+}
+
+func (c Crash) dies(longest time.Duration) string {
+	return fmt.Sprintf("died %d times in a row; tried again every %s at most", c.Deaths, longest)
 }
 
 // counts says whether it is still so, whoever has the post now.
@@ -48,8 +61,9 @@ func (c Crash) counts(now census.Serving) bool {
 	return c.Deaths > 0 && (now.Ours != nil || len(now.Others) == 0)
 }
 
-// advice is what there is to mend: why the last start failed, and how the log ends, where that does not say it.
-func (c Crash) advice(verb string) string {
+// advice is what there is to mend: why the last start failed, and how the log ends, where that does not say it; else
+// what to run to see.
+func (c Crash) advice(run string) string {
 	switch {
 	case c.Failed != "" && !strings.Contains(c.LogTail, c.Failed) && c.LogTail != "":
 		return "mend why its last start failed: " + c.Failed + "; its log ends:\n" + c.LogTail
@@ -58,7 +72,7 @@ func (c Crash) advice(verb string) string {
 	case c.Failed != "":
 		return "mend why its last start failed: " + c.Failed
 	}
-	return fmt.Sprintf("its log says nothing: `wire %s` in its home shows why", verb)
+	return "its log says nothing: " + run + " shows why"
 }
 
 // told says whether the plan has a start that says the same.
@@ -68,6 +82,8 @@ func (p Plan) told(r Report) bool {
 	case daemonCrashing:
 	case notifierCrashing:
 		kind = StartNotify
+	case relayCrashing:
+		kind = StartRelay
 	default:
 		return false
 	}

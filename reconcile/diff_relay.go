@@ -81,6 +81,9 @@ func (f *differ) unusable(url string, r RelayState, ifDown string) {
 // relayStart is the change that makes the local relay answer, if it is ours to make.
 func (f *differ) relayStart() (Change, bool) {
 	c := Change{Kind: StartRelay, Subjects: []string{f.d.LocalRelay.URL}, Reason: Reason{"relay-down", "nothing answers there"}}
+	if f.o.Relay.Crash.Deaths > 0 {
+		c.Reason = relayCrash(f.o.Relay.Crash)
+	}
 	switch e := f.o.Relay.Elsewhere; {
 	case !f.d.LocalRelay.Managed:
 		return c, false

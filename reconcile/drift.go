@@ -38,9 +38,11 @@ func Differences(d *spec.Desired, o Observed, p Plan) []Difference {
 		}
 		switch have := o.Session(c.Subjects[0]); c.Reason.Code {
 		case daemonCrashing:
-			x.Ask = have.Crash.advice("daemon")
+			x.Ask = have.Crash.advice("`wire daemon` in its home")
+		case relayCrashing:
+			x.Ask = o.Relay.crashAdvice(d)
 		case notifierCrashing:
-			x.Ask = have.NotifyCrash.advice("notify")
+			x.Ask = have.NotifyCrash.advice("`wire notify` in its home")
 		}
 		out = append(out, x)
 	}
@@ -196,7 +198,7 @@ func ofReport(o Observed, r Report) Difference {
 		x.Wanted, x.Seen = "session whole", "session "+string(have.Home)
 	case "home-twin":
 		x.Wanted, x.Seen = "an identity of its own", "that of another session"
-	case "relay-down", "relay-silent", "relay-elsewhere", "port-taken":
+	case "relay-down", "relay-silent", "relay-elsewhere", relayCrashing, "port-taken":
 		x.Sessions = nil
 		x.Wanted, x.Seen = "relay up", "relay "+strings.TrimPrefix(strings.ReplaceAll(r.Reason.Code, "port-taken", "stranger"), "relay-")
 	case "slot-blocked":

@@ -193,6 +193,41 @@ last words
 	}
 }
 
+// So it is with the relay, as long as it is ours to start and nobody else has its port.
+func TestRelayCrash(t *testing.T) {
+	const looping = relayURL + ": relay up / relay crash-looping ! mend what its log ends with:\nlast words\n"
+	for name, c := range map[string]struct {
+		relay   RelayState
+		managed bool
+		want    string
+	}{
+		"dead":        {RelayState{Fact: RelayDown}, true, relayURL + ": relay up / relay down -> start relay\n"},
+		"alive":       {converged().Relay, true, looping},
+		"not managed": {converged().Relay, false, ""},
+		"somebody's":  {RelayState{Fact: RelayUp}, true, ""},
+	} {
+		t.Run(strings.ReplaceAll(name, " ", "-"), func(t *testing.T) {
+			d, o := three(), converged()
+			d.LocalRelay.Managed = c.managed
+			o.Relay = c.relay
+			o.Relay.Crash = Crash{home.Crash{Deaths: 5}, "last words"}
+			p := Look(d, o)
+			all := Differences(d, o, p)
+			if diff := cmp.Diff(c.want, lines(all)); diff != "" {
+				t.Error(diff)
+			}
+			held := p
+			held.Changes, held.Held = nil, p.Changes
+			if diff := cmp.Diff(all, Differences(d, o, held)); diff != "" {
+				t.Errorf("a watcher says something else: %s", diff)
+			}
+			if len(all) == 1 && (!strings.Contains(all[0].Ask, "last words") || !strings.Contains(all[0].Reason.Text, "every 2s at most")) {
+				t.Errorf("%+v", all[0])
+			}
+		})
+	}
+}
+
 // Why the last start failed is said where the log does not say it.
 func TestCrashAdvice(t *testing.T) {
 	for _, c := range []struct{ failed, tail, want string }{
@@ -202,7 +237,7 @@ func TestCrashAdvice(t *testing.T) {
 		{"", "hello", "mend what its log ends with:\nhello"},
 		{"", "", "its log says nothing: `wire daemon` in its home shows why"},
 	} {
-		if got := (Crash{home.Crash{Deaths: 5, Failed: c.failed}, c.tail}).advice("daemon"); got != c.want {
+		if got := (Crash{home.Crash{Deaths: 5, Failed: c.failed}, c.tail}).advice("`wire daemon` in its home"); got != c.want {
 			t.Errorf("%q, %q: %q", c.failed, c.tail, got)
 		}
 	}

@@ -112,6 +112,7 @@ func (ob Observer) Observe(ctx context.Context) (Observed, error) {
 	ob.leftovers(o.Sessions, table)
 	ob.slots(probes, &o, survey)
 	o.Mesh = meshOf(survey)
+	o.Relay.Crash = relayCrashOf(ob.Machine, note.RelayCrash)
 	o.Relay.OtherUses = ob.otherUses(sessions, states, func(url string) bool { return url == ob.Desired.LocalRelay.URL })
 	if o.Relay.Elsewhere.PID != 0 {
 		o.Relay.Elsewhere.Uses = ob.otherUses(sessions, states, o.Relay.Elsewhere.serves)
@@ -163,10 +164,7 @@ func (ob Observer) relay(ctx context.Context) RelayState {
 		r.Elsewhere = Elsewhere{PID: life.PID, Bind: life.Bind, ByApply: life.StartedBy == StartedByApply}
 		return r
 	}
-	r.PID, r.StartTicks, r.ByApply = life.PID, life.StartTicks, life.StartedBy == StartedByApply
-	if i, ok := process.Lookup(life.PID); ok {
-		r.Since = &i.StartedAt
-	}
+	r.serves(life)
 	if r.Fact == RelaySilent {
 		r.Why = fmt.Sprintf("pid %d has the port: %s", life.PID, r.Why)
 		if ob.hung(ctx, r) {

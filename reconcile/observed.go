@@ -12,6 +12,7 @@ import (
 	"wirefleet.dev/wire/internal/home"
 	"wirefleet.dev/wire/internal/pairing"
 	"wirefleet.dev/wire/internal/process"
+	"wirefleet.dev/wire/internal/relay"
 )
 
 // Observed is what a machine is, as far as a plan needs to know: facts with their cause, no wishes. It holds
@@ -103,6 +104,27 @@ type RelayState struct {
 	StartTicks uint64     // of the proven process
 	OtherUses  []string   // sessions outside the file with a live daemon and a slot on it
 	Elsewhere  Elsewhere
+	Crash      Crash // of the local one, where it is ours
+}
+
+// serves enters whose process it is.
+func (r *RelayState) serves(l process.Life) {
+	r.PID, r.StartTicks, r.ByApply = l.PID, l.StartTicks, l.StartedBy == StartedByApply
+	if i, ok := process.Lookup(l.PID); ok {
+		r.Since = &i.StartedAt
+	}
+}
+
+// process is the proven one; nil if there is none.
+func (r RelayState) process() *census.Daemon {
+	if r.PID == 0 {
+		return nil
+	}
+	p := &census.Daemon{PID: r.PID, StartTicks: r.StartTicks}
+	if r.Since != nil {
+		p.Started = *r.Since
+	}
+	return p
 }
 
 // Elsewhere is the relay of this machine's own state where it listens on another address than the file's; the zero
@@ -161,6 +183,14 @@ type SessionState struct {
 type Crash struct {
 	home.Crash
 	LogTail string // the end of its log
+}
+
+func relayCrashOf(m home.Machine, c home.Crash) Crash {
+	dir, err := m.RelayState()
+	if err != nil {
+		return Crash{}
+	}
+	return crashOf(c, relay.LogFile(dir))
 }
 
 func crashOf(c home.Crash, log string) Crash {

@@ -96,7 +96,7 @@ type Report struct {
 // Plan is what Diff found. Changes are in an order that respects Needs.
 type Plan struct {
 	Changes   []Change
-	Held      []Change // starts of daemons that keep dying, for later (continuous mode)
+	Held      []Change // starts of who keeps dying, and what needs them, for later (continuous mode)
 	Blocked   []Report // differs from the file and cannot be repaired by apply
 	Notes     []Report // beside the file: unmanaged sessions, extra edges, versions of the reference
 	Unmanaged []string

@@ -122,12 +122,12 @@ func (w *Watcher) dead() (r Runner, list []Change, next time.Time) {
 			continue
 		}
 		name := c.Subjects[0]
-		if due := w.back.of(name).next(); o.Now.Before(due) {
+		if due := w.back.next(name); o.Now.Before(due) {
 			if next.IsZero() || due.Before(next) {
 				next = due
 			}
 		} else if w.reviver.hands.try(name) {
-			w.back.of(name).starting = true
+			w.back.life(name).starting = true
 			list = append(list, c)
 		}
 	}
@@ -147,7 +147,7 @@ func (w *Watcher) land(r Result) {
 	name := r.Change.Subjects[0]
 	w.books.Lock()
 	again := w.enter(r)
-	w.back.of(name).starting = false
+	w.back.life(name).starting = false
 	w.landed = time.Now()
 	w.revived = append(w.revived, r)
 	w.books.Unlock()

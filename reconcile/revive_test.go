@@ -119,7 +119,7 @@ func TestRevivesBesideAPass(t *testing.T) {
 	if held := slices.ContainsFunc(p.Held, func(c Change) bool { return c.Subjects[0] == "docs" }); !held {
 		t.Errorf("the pass would start it, too: %v", p.Changes)
 	}
-	if n := v.back.of("docs").deaths; n != 1 {
+	if n := v.back.life("docs").deaths; n != 1 {
 		t.Errorf("%d deaths", n)
 	}
 	v.end <- Done
@@ -151,7 +151,7 @@ func TestRevivesBesideAPass(t *testing.T) {
 	if o := v.enterSeen(v.Observer(three()), stale); DaemonOf(o.Session("docs")) != DaemonRunning || v.seen.Now == stale.Now {
 		t.Errorf("docs is %s", DaemonOf(o.Session("docs")))
 	}
-	if l := v.back.of("docs"); l.starting || !l.alive || l.deaths != 1 {
+	if l := v.back.life("docs"); l.starting || !l.alive || l.deaths != 1 {
 		t.Errorf("%+v", l)
 	}
 	release()
@@ -159,7 +159,7 @@ func TestRevivesBesideAPass(t *testing.T) {
 	// The second death in a row waits, and it is known until when.
 	v.seen = dying("docs")
 	started, next := v.revive(t.Context(), &starts)
-	if l := v.back.of("docs"); started || !next.Equal(l.died.Add(firstWait)) {
+	if l := v.back.life("docs"); started || !next.Equal(l.died.Add(firstWait)) {
 		t.Errorf("started %v, next %v, died %v", started, next, l.died)
 	}
 }

@@ -67,6 +67,7 @@ type Watcher struct {
 	books   sync.Mutex // of what a pass and the revivals beside it keep together:
 	back    backoff    // of daemons
 	desk    backoff    // of notifiers
+	mill    backoff    // of the relay
 	seen    *Observed  // last
 	landed  time.Time  // when a revival was over last: what was observed before may not know of it
 	revived []Result   // since the last pass
@@ -75,7 +76,7 @@ type Watcher struct {
 // NewWatcher makes one; first is the file that is in force until it is read again.
 func NewWatcher(w Watch, first Reading) *Watcher {
 	out := &Watcher{
-		Watch: w, queue: newQueue(), reviver: newReviver(w), desk: backoff{notify: true},
+		Watch: w, queue: newQueue(), reviver: newReviver(w), desk: backoff{of: notifiers}, mill: backoff{of: relays},
 		note: home.WatchNote{File: w.File, Path: first.Path, Text: first.Text},
 	}
 	out.follow = newFollower(out.Wake)
@@ -207,7 +208,7 @@ func (w *Watcher) attend(ctx context.Context, p *Passed) {
 func (w *Watcher) remember(p Passed) error {
 	w.note.Sessions = names(w.Wanted())
 	w.books.Lock()
-	w.note.Crashes, w.note.NotifierCrashes = w.back.crashing(), w.desk.crashing()
+	w.note.Crashes, w.note.NotifierCrashes, w.note.RelayCrash = w.back.crashing(), w.desk.crashing(), w.mill.crashing()[w.Wanted().LocalRelay.URL]
 	w.books.Unlock()
 	err := w.save()
 	if p.Err == nil {
@@ -355,7 +356,7 @@ func (w *Watcher) runner() (Runner, *Observed) {
 		w.books.Lock()
 		defer w.books.Unlock()
 		p := Diff(d, o, Options{})
-		for _, b := range []*backoff{&w.back, &w.desk} {
+		for _, b := range w.backoffs() {
 			var next time.Time
 			if p, next = b.hold(p, time.Now()); !next.IsZero() {
 				w.wakeAt(next)
@@ -387,6 +388,7 @@ func (w *Watcher) enterSeen(ob Observer, o Observed) Observed {
 	wanted, now := names(ob.Desired), time.Now()
 	w.back.see(o, wanted, now)
 	w.desk.see(o, wanted, now)
+	w.mill.see(o, []string{ob.Desired.LocalRelay.URL}, now)
 	w.tellDeaths(&o, ob.Desired)
 	w.seen = &o
 	return o
@@ -402,9 +404,12 @@ func (w *Watcher) tellDeaths(o *Observed, d *spec.Desired) {
 			o.Sessions[name] = s
 		}
 	}
+	o.Relay.Crash = relayCrashOf(w.Machine, w.mill.crashing()[d.LocalRelay.URL])
 }
 
-// ended keeps the books of daemons and notifiers.
+func (w *Watcher) backoffs() []*backoff { return []*backoff{&w.back, &w.desk, &w.mill} }
+
+// ended keeps the books of who lives.
 func (w *Watcher) ended(r Result) {
 	w.books.Lock()
 	again := w.enter(r)
@@ -421,7 +426,7 @@ func (w *Watcher) enter(r Result) (again bool) {
 		return false
 	}
 	name, now := r.Change.Subjects[0], time.Now()
-	for _, b := range []*backoff{&w.back, &w.desk} {
+	for _, b := range w.backoffs() {
 		put := false
 		start, restart, stop := b.kinds()
 		switch r.Change.Kind {
@@ -443,7 +448,7 @@ func (w *Watcher) enter(r Result) (again bool) {
 		case stop:
 			b.stopped(name)
 		}
-		again = again || put && !b.notify
+		again = again || put && b.of == daemons
 	}
 	return again
 }

@@ -22,6 +22,7 @@ type WatchNote struct {
 	Sessions        []string         `json:"sessions"`                   // that the file in force lists
 	Crashes         map[string]Crash `json:"crashes,omitempty"`          // by session whose daemon keeps dying
 	NotifierCrashes map[string]Crash `json:"notifier_crashes,omitempty"` // likewise
+	RelayCrash      Crash            `json:"relay_crash,omitzero"`       // of the relay, if it keeps dying
 	Listen          string           `json:"listen,omitempty"`           // where /healthz and /metrics are
 }
 
