@@ -147,12 +147,8 @@ func (ob Observer) relay(ctx context.Context) RelayState {
 			r.Why = "the port is taken by " + who + ", which is no relay"
 		}
 	}
-	dir, err := ob.Machine.RelayState()
-	if err != nil {
-		return r
-	}
-	life, held, proven, err := process.ReadLife(relay.LifeLock(dir))
-	if err != nil || !held || !proven {
+	life, ok := ob.relayLife()
+	if !ok {
 		if r.Fact == RelaySilent {
 			if who := process.PortOwner(bind); who != "" {
 				r.Why = who + " has the port: " + r.Why
@@ -172,6 +168,16 @@ func (ob Observer) relay(ctx context.Context) RelayState {
 		}
 	}
 	return r
+}
+
+// relayLife is who serves this machine's relay state; false if nobody, or nobody who is proven.
+func (ob Observer) relayLife() (process.Life, bool) {
+	dir, err := ob.Machine.RelayState()
+	if err != nil {
+		return process.Life{}, false
+	}
+	life, held, proven, err := process.ReadLife(relay.LifeLock(dir))
+	return life, err == nil && held && proven
 }
 
 // How a relay of ours that lives but does not answer is judged.
@@ -224,8 +230,8 @@ func (ob Observer) answer(ctx context.Context, url string, limit time.Duration) 
 	return RelayState{Fact: RelaySilent, Why: client.Describe(err)}
 }
 
-// Serving looks again at who serves the sessions of the file, and takes everything else from o, an earlier
-// observation: enough to see which daemons have died, at a tenth of the cost.
+// Serving looks again at who serves the sessions of the file and the relay's state, and takes everything else from o,
+// an earlier observation: enough to see who has died, at a tenth of the cost.
 func (ob Observer) Serving(o Observed) Observed {
 	table, err := census.Table(ob.Machine)
 	o.Now, o.Sessions = time.Now(), maps.Clone(o.Sessions)
@@ -236,7 +242,20 @@ func (ob Observer) Serving(o Observed) Observed {
 			o.Sessions[w.Name] = have
 		}
 	}
+	o.Relay = ob.relayServing(o.Relay)
 	return o
+}
+
+// relayServing is r, once that its process has gone or another one has taken its place.
+func (ob Observer) relayServing(r RelayState) RelayState {
+	switch l, ok := ob.relayLife(); {
+	case ok && l.Bind == ob.Desired.LocalRelay.Bind && (l.PID != r.PID || l.StartTicks != r.StartTicks):
+		r = RelayState{Fact: RelayUp, OtherUses: r.OtherUses, Crash: r.Crash}
+		r.serves(l)
+	case !ok && r.PID != 0 && !process.Alive(r.PID, r.StartTicks):
+		r = RelayState{Fact: RelayDown, Why: "nothing answers there", OtherUses: r.OtherUses, Crash: r.Crash}
+	}
+	return r
 }
 
 // logLines is how much of a daemon.log a report shows.

@@ -7,13 +7,14 @@ import (
 	"time"
 
 	"wirefleet.dev/wire/internal/process"
+	"wirefleet.dev/wire/internal/relay"
 )
 
-// reviver starts daemons that have died, at once and beside whatever a pass is at. For what else it takes to start
-// one, the last observation speaks; the pass that follows looks at everything.
+// reviver starts daemons and a relay that have died, at once and beside whatever a pass is at. For what else it takes to
+// start one, the last observation speaks; the pass that follows looks at everything.
 //
-// It has the apply lock together with the pass, and one session's daemon (hands) never at the same time as a change
-// of the pass: a daemon that is being replaced or stopped looks like one that has died.
+// It has the apply lock together with the pass, and one session's daemon or the relay (hands) never at the same time as
+// a change of the pass: a daemon that is being replaced or stopped looks like one that has died.
 type reviver struct {
 	died   chan struct{} // rung when somebody may have
 	landed chan struct{} // rung when starts are over
@@ -67,8 +68,8 @@ func (w *Watcher) reviving(ctx context.Context) {
 	}
 }
 
-// revive starts the daemons that are dead and due, and does not wait for them. next is when another one is due that
-// has to wait; zero if none has.
+// revive starts who is dead and due, and does not wait for them. next is when another one is due that has to wait; zero
+// if none has.
 func (w *Watcher) revive(ctx context.Context, starts *sync.WaitGroup) (started bool, next time.Time) {
 	limited, cancel := context.WithTimeout(ctx, w.Limit)
 	defer cancel()
@@ -104,9 +105,9 @@ func (w *Watcher) revive(ctx context.Context, starts *sync.WaitGroup) (started b
 	return true, next
 }
 
-// dead are the starts of those daemons that are dead and due, each session's daemon in hand. From the file in force to
-// the hands it is one step to a pass, which observes in between: none can have stopped a daemon that the file does not
-// want any more and that is started here.
+// dead are the starts of those who are dead and due, each of them in hand. From the file in force to the hands it is one
+// step to a pass, which observes in between: none can have stopped a daemon that the file does not want any more and that
+// is started here.
 func (w *Watcher) dead() (r Runner, list []Change, next time.Time) {
 	w.books.Lock()
 	defer w.books.Unlock()
@@ -117,29 +118,44 @@ func (w *Watcher) dead() (r Runner, list []Change, next time.Time) {
 	r = Runner{Actuators: w.Actuators(d)}
 	o := w.Observer(d).Serving(*w.seen)
 	w.back.see(o, names(d), o.Now)
+	w.mill.see(o, []string{d.LocalRelay.URL}, o.Now)
 	for _, c := range Diff(d, o, Options{}).Changes {
-		if c.Kind != StartDaemon || len(c.Needs) > 0 {
+		if !c.revives() {
 			continue
 		}
-		name := c.Subjects[0]
-		if due := w.back.next(name); o.Now.Before(due) {
+		b, name := w.backoffOf(c), c.Subjects[0]
+		if b.of == relays && !b.life(name).known {
+			continue // the first relay is the pass's, which begins with it
+		}
+		if due := b.next(name); o.Now.Before(due) {
 			if next.IsZero() || due.Before(next) {
 				next = due
 			}
 		} else if w.reviver.hands.try(name) {
-			w.back.life(name).starting = true
+			b.life(name).starting = true
 			list = append(list, c)
 		}
 	}
 	return r, list, next
 }
 
-// keepsWaiting says whether a run of the plan would come to a daemon that is dead only after other changes, any of
+// revives says whether a change can be made beside everything else.
+func (c Change) revives() bool {
+	return (c.Kind == StartDaemon || c.Kind == StartRelay) && len(c.Needs) == 0
+}
+
+// backoffOf is that of whom a change starts.
+func (w *Watcher) backoffOf(c Change) *backoff {
+	if c.Kind == StartRelay {
+		return &w.mill
+	}
+	return &w.back
+}
+
+// keepsWaiting says whether a run of the plan would come to somebody who is dead only after other changes, any of
 // which may take long.
 func (p Plan) keepsWaiting() bool {
-	return len(p.Changes) > 0 && p.Changes[0].Kind != StartDaemon && slices.ContainsFunc(p.Changes, func(c Change) bool {
-		return c.Kind == StartDaemon && len(c.Needs) == 0
-	})
+	return slices.ContainsFunc(p.Changes, func(c Change) bool { return c.revives() && c.Kind != p.Changes[0].Kind })
 }
 
 // land is the end of a start that revive has made.
@@ -147,7 +163,7 @@ func (w *Watcher) land(r Result) {
 	name := r.Change.Subjects[0]
 	w.books.Lock()
 	again := w.enter(r)
-	w.back.life(name).starting = false
+	w.backoffOf(r.Change).life(name).starting = false
 	w.landed = time.Now()
 	w.revived = append(w.revived, r)
 	w.books.Unlock()
@@ -159,13 +175,25 @@ func (w *Watcher) land(r Result) {
 	w.watchStarted(r)
 }
 
-// watchStarted waits for the death of a daemon that has just been started. The end of the pass, when all are watched
-// that it has observed, may be far.
+// watchStarted waits for the death of a daemon or a relay that has just been started. The end of the pass, when all are
+// watched that it has observed, may be far.
 func (w *Watcher) watchStarted(r Result) {
-	if k := r.Change.Kind; k != StartDaemon && k != RestartDaemon || r.Outcome != Done && r.Outcome != Begun {
+	if r.Outcome != Done && r.Outcome != Begun {
 		return
 	}
-	l, held, proven, err := process.ReadLife(w.Machine.Session(r.Change.Subjects[0]).DaemonLife())
+	lock := ""
+	switch r.Change.Kind {
+	case StartDaemon, RestartDaemon:
+		lock = w.Machine.Session(r.Change.Subjects[0]).DaemonLife()
+	case StartRelay, RestartRelay:
+		if dir, err := w.Machine.RelayState(); err == nil {
+			lock = relay.LifeLock(dir)
+		}
+	}
+	if lock == "" {
+		return
+	}
+	l, held, proven, err := process.ReadLife(lock)
 	switch {
 	case err != nil: // the next pass says what is wrong
 	case held && proven:

@@ -2,6 +2,8 @@ package reconcile
 
 import (
 	"context"
+	"errors"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -12,6 +14,7 @@ import (
 	"wirefleet.dev/wire/internal/census"
 	"wirefleet.dev/wire/internal/home"
 	"wirefleet.dev/wire/internal/process"
+	"wirefleet.dev/wire/internal/relay"
 	"wirefleet.dev/wire/spec"
 )
 
@@ -29,12 +32,15 @@ type ward struct {
 func newWard(t *testing.T) *ward {
 	t.Helper()
 	v := &ward{begun: make(chan string), end: make(chan Outcome)}
-	m := home.Machine{Root: filepath.Join(t.TempDir(), "sessions")}
+	base := t.TempDir()
+	m := home.Machine{Root: filepath.Join(base, "sessions"), Base: base}
 	must(t, m.Ensure())
 	v.Watcher = NewWatcher(Watch{
 		Machine: m, Limit: time.Minute,
-		Observer:  func(d *spec.Desired) Observer { return Observer{Machine: m, Desired: d} },
-		Actuators: func(*spec.Desired) map[Kind]Actuator { return map[Kind]Actuator{StartDaemon: v, RestartDaemon: v} },
+		Observer: func(d *spec.Desired) Observer { return Observer{Machine: m, Desired: d} },
+		Actuators: func(*spec.Desired) map[Kind]Actuator {
+			return map[Kind]Actuator{StartDaemon: v, RestartDaemon: v, StartRelay: v}
+		},
 		Lock: func(context.Context) (func(), error) {
 			v.lock(1)
 			return func() { v.lock(-1) }, nil
@@ -162,6 +168,68 @@ func TestRevivesBesideAPass(t *testing.T) {
 	if l := v.back.life("docs"); started || !next.Equal(l.died.Add(firstWait)) {
 		t.Errorf("started %v, next %v, died %v", started, next, l.died)
 	}
+}
+
+// A relay is one of them, once it was there: the first one is started by the pass that finds none.
+func TestRevivesTheRelay(t *testing.T) {
+	v := newWard(t)
+	var starts sync.WaitGroup
+	gone := exec.Command("true")
+	must(t, gone.Run())
+	v.seen = dying()
+	v.seen.Relay.PID = gone.Process.Pid
+	for _, n := range names(three()) { // nobody looks at who is in no home
+		v.back.life(n).known = true
+	}
+	if started, _ := v.revive(t.Context(), &starts); started {
+		t.Fatal("the first relay was started beside the pass")
+	}
+	v.mill.see(*v.seen, []string{relayURL}, time.Now())
+	if started, _ := v.revive(t.Context(), &starts); !started {
+		t.Fatal("the dead relay was not started")
+	}
+	if got := <-v.begun; got != relayURL {
+		t.Fatalf("started %s", got)
+	}
+	// The pass comes to it, too, and waits for it.
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	again := v.reviver.hands.handing(map[Kind]Actuator{StartRelay: v})[StartRelay]
+	if _, err := again.Do(ctx, Change{Kind: StartRelay, Subjects: []string{relayURL}}); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	r, _ := v.runner()
+	down := *v.seen
+	down.Relay = RelayState{Fact: RelayDown}
+	if p := r.Diff(down); len(p.Held) != 1 || len(p.Changes) > 0 {
+		t.Errorf("the pass would start it, too: %v", p.Changes)
+	}
+
+	dir, err := v.Machine.RelayState()
+	must(t, err)
+	must(t, os.MkdirAll(dir, 0o700))
+	self, err := process.Self()
+	must(t, err)
+	self.Bind = "127.0.0.1:8771"
+	release, err := process.TakeLife(relay.LifeLock(dir), self)
+	must(t, err)
+	v.end <- Done
+	starts.Wait()
+	if len(v.again) > 0 {
+		t.Errorf("daemons again: %v", v.again)
+	}
+	// What was observed before it was there does not count, nor does the older relay that was seen.
+	down.Now = v.landed.Add(-time.Second)
+	if o := v.enterSeen(v.Observer(three()), down); o.Relay.Fact != RelayUp || o.Relay.PID != self.PID {
+		t.Errorf("%+v", o.Relay)
+	}
+	if l := v.mill.life(relayURL); l.starting || !l.alive || l.deaths != 1 || l.pid != self.PID {
+		t.Errorf("%+v", l)
+	}
+	if started, _ := v.revive(t.Context(), &starts); started {
+		t.Error("started beside the one that lives")
+	}
+	release()
 }
 
 // A death asks for a pass when what can be done at once is done.

@@ -53,13 +53,13 @@ func (t *turn) release() {
 	}
 }
 
-// hands say who is at the daemon of a session: a change of the pass, or a revival.
+// hands say who is at the daemon of a session, or at the relay: a change of the pass, or a revival.
 type hands struct {
 	mu sync.Mutex
 	by map[string]chan struct{}
 }
 
-// of is full as long as somebody has that daemon in hand.
+// of is full as long as somebody has the daemon of that session in hand, or the relay of that URL.
 func (h *hands) of(name string) chan struct{} {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -83,7 +83,7 @@ func (h *hands) try(name string) bool {
 
 func (h *hands) give(name string) { <-h.of(name) }
 
-// handed is an actuator that has the daemon of its session in hand.
+// handed is an actuator that has its subject in hand.
 type handed struct {
 	Actuator
 	hands *hands
@@ -102,7 +102,7 @@ func (a handed) Do(ctx context.Context, c Change) (Outcome, error) {
 
 // handing are actuators of a pass, beside which others revive.
 func (h *hands) handing(all map[Kind]Actuator) map[Kind]Actuator {
-	for _, k := range []Kind{StartDaemon, RestartDaemon, StopDaemon, StopDuplicate, StopLeftover, StopAll, DestroySession} {
+	for _, k := range []Kind{StartDaemon, RestartDaemon, StopDaemon, StopDuplicate, StopLeftover, StopAll, DestroySession, StartRelay, RestartRelay, StopRelay} {
 		if a := all[k]; a != nil {
 			all[k] = handed{a, h}
 		}
