@@ -140,14 +140,13 @@ func (ob Observer) listed(sessions []home.Session, states []SessionState) []home
 
 // relay finds out what is on the local relay's port, and whose process it is.
 func (ob Observer) relay(ctx context.Context) RelayState {
-	r := ob.answer(ctx, ob.Desired.LocalRelay.URL, probeTime)
+	r, life, ok := ob.askRelay(ctx)
 	bind := ob.Desired.LocalRelay.Bind
 	if r.Fact == RelayStranger {
 		if who := process.PortOwner(bind); who != "" {
 			r.Why = "the port is taken by " + who + ", which is no relay"
 		}
 	}
-	life, ok := ob.relayLife()
 	if !ok {
 		if r.Fact == RelaySilent {
 			if who := process.PortOwner(bind); who != "" {
@@ -168,6 +167,19 @@ func (ob Observer) relay(ctx context.Context) RelayState {
 		}
 	}
 	return r
+}
+
+// askRelay asks once more where somebody answered who does not serve this machine's state: he may have died since then.
+func (ob Observer) askRelay(ctx context.Context) (r RelayState, life process.Life, ok bool) {
+	began := time.Now()
+	for range 2 {
+		r = ob.answer(ctx, ob.Desired.LocalRelay.URL, probeTime)
+		life, ok = ob.relayLife()
+		if ok || r.Fact == RelayDown || time.Since(began) >= probeTime {
+			break
+		}
+	}
+	return r, life, ok
 }
 
 // relayLife is who serves this machine's relay state; false if nobody, or nobody who is proven.
